@@ -1,0 +1,170 @@
+"""The kinds of nodes that dense networks need. `evaluate` is each one's definition."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from lutwright.errors import GraphError
+from lutwright.frontend.ir import Array, Node, Type
+
+EXACT_IN_FLOAT64 = 2**53
+
+
+@dataclass(frozen=True, eq=False)
+class Dense(Node):
+    """y[..., n] = sum over k of weight[n, k] * x[..., k]; weight is int64 [N, K]."""
+
+    weight: Array
+
+    @classmethod
+    def of(cls, name: str, source: Node, weight: Array) -> Dense:
+        node = cls(name, (source.name,), source.type, weight)
+        return cls(name, (source.name,), node.infer(source.type), weight)
+
+    def evaluate(self, *inputs: Array) -> Array:
+        (x,) = inputs
+        largest = max(abs(self.type.lo), abs(self.type.hi), int(np.abs(x).max(initial=0)))
+        bound = int(np.abs(self.weight).sum(axis=1).max()) * max(1, int(np.abs(x).max(initial=0)))
+        if max(bound, largest) < EXACT_IN_FLOAT64:  # every partial sum is exact, and BLAS is much faster
+            return np.asarray(x.astype(np.float64) @ self.weight.T.astype(np.float64)).astype(np.int64)
+        return np.asarray(x @ self.weight.T)
+
+    def infer(self, *inputs: Type) -> Type:
+        (x,) = inputs
+        rows, columns = self.weight.shape
+        if x.channels != columns:
+            raise GraphError(f"'{self.name}' has {columns} weights a row, its input {x.channels} channels")
+        positive, negative = np.maximum(self.weight, 0).sum(axis=1), np.minimum(self.weight, 0).sum(axis=1)
+        lo = int((positive * x.lo + negative * x.hi).min())
+        hi = int((positive * x.hi + negative * x.lo).max())
+        return Type((*x.shape[:-1], rows), lo, hi)
+
+
+@dataclass(frozen=True, eq=False)
+class Threshold(Node):
+    """y[..., c] = base[c] + step[c] * count over t of (x[..., c] >= thresholds[c, t]).
+
+    thresholds: int64 [C, T], ascending along T (equal values make a step of more than one); base: int64 [C];
+    step: int64 [C], each +1 or -1. C is the number of channels of x, or 1 for all channels alike.
+    """
+
+    thresholds: Array
+    base: Array
+    step: Array
+
+    @classmethod
+    def of(cls, name: str, source: Node, thresholds: Array, base: Array, step: Array) -> Threshold:
+        node = cls(name, (source.name,), source.type, thresholds, base, step)
+        return cls(name, (source.name,), node.infer(source.type), thresholds, base, step)
+
+    def evaluate(self, *inputs: Array) -> Array:
+        (x,) = inputs
+        count = np.empty_like(x)
+        for channel in range(x.shape[-1]):
+            levels = self.thresholds[channel % len(self.thresholds)]
+            count[..., channel] = np.searchsorted(levels, x[..., channel], side="right")
+        return np.asarray(self.base + self.step * count)
+
+    def infer(self, *inputs: Type) -> Type:
+        (x,) = inputs
+        rows = len(self.thresholds)
+        if rows not in (1, x.channels) or len(self.base) != rows or len(self.step) != rows:
+            raise GraphError(f"'{self.name}' has {rows} rows of thresholds, its input {x.channels} channels")
+        if (np.diff(self.thresholds, axis=1) < 0).any():
+            raise GraphError(f"'{self.name}' must have ascending thresholds")
+        if not np.isin(self.step, (-1, 1)).all():
+            raise GraphError(f"'{self.name}' must have steps of +1 or -1")
+        ends = [self.base + self.step * (self.thresholds <= value).sum(axis=1) for value in (x.lo, x.hi)]
+        return Type(x.shape, int(np.min(ends)), int(np.max(ends)))
+
+
+@dataclass(frozen=True, eq=False)
+class Table(Node):
+    """y[..., c] = values[c, x[..., c] - lo], lo the lower end of the input's interval.
+
+    values: int64 [C, hi - lo + 1]; C is the number of channels of x, or 1 for all channels alike.
+    """
+
+    values: Array
+    lo: int
+
+    @classmethod
+    def of(cls, name: str, source: Node, values: Array) -> Table:
+        node = cls(name, (source.name,), source.type, values, source.type.lo)
+        return cls(name, (source.name,), node.infer(source.type), values, source.type.lo)
+
+    def evaluate(self, *inputs: Array) -> Array:
+        (x,) = inputs
+        rows = np.arange(x.shape[-1]) % len(self.values)
+        return np.asarray(self.values[rows, x - self.lo])
+
+    def infer(self, *inputs: Type) -> Type:
+        (x,) = inputs
+        rows, entries = self.values.shape
+        if rows not in (1, x.channels):
+            raise GraphError(f"'{self.name}' has {rows} rows, its input {x.channels} channels")
+        if x.lo < self.lo or x.hi >= self.lo + entries:
+            raise GraphError(f"'{self.name}' holds [{self.lo}, {self.lo + entries - 1}], its input is {x}")
+        return Type(x.shape, int(self.values.min()), int(self.values.max()))
+
+
+@dataclass(frozen=True, eq=False)
+class ArgMax(Node):
+    """y[..., 0] = the channel of the largest x[..., c]; of equal ones the lowest."""
+
+    @classmethod
+    def of(cls, name: str, source: Node) -> ArgMax:
+        node = cls(name, (source.name,), source.type)
+        return cls(name, (source.name,), node.infer(source.type))
+
+    def evaluate(self, *inputs: Array) -> Array:
+        (x,) = inputs
+        return np.asarray(x.argmax(axis=-1, keepdims=True), dtype=np.int64)
+
+    def infer(self, *inputs: Type) -> Type:
+        (x,) = inputs
+        return Type((*x.shape[:-1], 1), 0, x.channels - 1)
+
+
+@dataclass(frozen=True, eq=False)
+class Reshape(Node):
+    """The same elements in the same raster order, in another shape."""
+
+    @classmethod
+    def of(cls, name: str, source: Node, shape: tuple[int, ...]) -> Reshape:
+        return cls(name, (source.name,), Type(shape, source.type.lo, source.type.hi))
+
+    def evaluate(self, *inputs: Array) -> Array:
+        (x,) = inputs
+        return x.reshape(len(x), *self.type.shape)
+
+    def infer(self, *inputs: Type) -> Type:
+        (x,) = inputs
+        if math.prod(self.type.shape) != x.size:
+            raise GraphError(f"'{self.name}' must keep the {x.size} elements of {x.shape}, not make {self.type.shape}")
+        return Type(self.type.shape, x.lo, x.hi)
+
+
+@dataclass(frozen=True, eq=False)
+class Transpose(Node):
+    """The axes of one sample in the order `axes` (0 is the first axis after the batch)."""
+
+    axes: tuple[int, ...]
+
+    @classmethod
+    def of(cls, name: str, source: Node, axes: tuple[int, ...]) -> Transpose:
+        node = cls(name, (source.name,), source.type, axes)
+        return cls(name, (source.name,), node.infer(source.type), axes)
+
+    def evaluate(self, *inputs: Array) -> Array:
+        (x,) = inputs
+        return x.transpose(0, *(axis + 1 for axis in self.axes))
+
+    def infer(self, *inputs: Type) -> Type:
+        (x,) = inputs
+        if sorted(self.axes) != list(range(len(x.shape))):
+            raise GraphError(f"'{self.name}' must permute {len(x.shape)} axes, not {self.axes}")
+        return Type(tuple(x.shape[axis] for axis in self.axes), x.lo, x.hi)

@@ -1,0 +1,26 @@
+"""What a plan is: for each node with hardware, the engine and its folding."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from lutwright.frontend.device import Device
+from lutwright.hdl.engines.base import Folding
+
+
+@dataclass(frozen=True)
+class NodePlan:
+    """`folding.simd` lanes in, `folding.pe` lanes out; elementwise nodes have as many out as in."""
+
+    engine: str
+    folding: Folding
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`nodes` names every node but Input and Reshape; `explanation` says line by line why these foldings."""
+
+    device: Device
+    nodes: Mapping[str, NodePlan]
+    explanation: tuple[str, ...] = ()

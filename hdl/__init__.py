@@ -1,0 +1,1 @@
+"""Amaranth generators: streams, engines, the network, emission. Nothing here knows ONNX or a board."""

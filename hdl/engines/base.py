@@ -1,0 +1,87 @@
+"""What an engine is.
+
+A compute node says what; an engine says how. Third parties add engines through the entry-point group
+`lutwright.engines`, each entry an object that satisfies `Engine`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from amaranth.lib import wiring
+
+from lutwright.frontend.device import Device
+from lutwright.frontend.ir import Type
+from lutwright.frontend.nodes import Dense
+from lutwright.hdl.beats import Beats
+from lutwright.hdl.timing import Control
+
+
+@dataclass(frozen=True)
+class Folding:
+    """How far a layer is unrolled: `pe` output channels and `simd` input channels at once.
+
+    Neither has to divide the layer's channels: what is left over is padded with zeros.
+    """
+
+    pe: int
+    simd: int
+
+    def __str__(self) -> str:
+        return f"{self.pe}x{self.simd}"
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Predicted resources and time of a component. `cycles`: a frame's, when nothing stalls it."""
+
+    luts: int
+    ffs: int
+    brams: int
+    dsps: int
+    cycles: int
+
+    def __add__(self, other: Cost) -> Cost:
+        """Side by side in a pipeline: resources add up, the slowest sets the cycles."""
+        return Cost(
+            self.luts + other.luts,
+            self.ffs + other.ffs,
+            self.brams + other.brams,
+            self.dsps + other.dsps,
+            max(self.cycles, other.cycles),
+        )
+
+
+class StreamComponent(wiring.Component):
+    """What every part of a network is: stream ports `i` and `o`, described by Beats, and a control twin.
+
+    Subclasses define `elaborate` and `control`.
+    """
+
+    def __init__(self, i_beats: Beats, o_beats: Beats) -> None:
+        self.i_beats, self.o_beats = i_beats, o_beats
+        super().__init__({"i": wiring.In(i_beats.signature), "o": wiring.Out(o_beats.signature)})
+
+    def control(self) -> Control:
+        """A fresh twin of the component's handshakes, for `lutwright.hdl.timing`."""
+        raise TypeError(f"{type(self).__name__} must define control")
+
+
+class Engine(Protocol):
+    """One way to build a compute node."""
+
+    name: str
+
+    def supports(self, node: Dense, x: Type, device: Device) -> str | None:
+        """None, or the reason why the node with input Type `x` can't be built this way."""
+
+    def foldings(self, node: Dense, x: Type) -> Iterable[Folding]:
+        """The plan space, smallest first."""
+
+    def cost(self, node: Dense, x: Type, folding: Folding, device: Device) -> Cost:
+        """Predicted resources and cycles."""
+
+    def build(self, node: Dense, x: Type, folding: Folding, device: Device) -> StreamComponent:
+        """The hardware: `i` takes Beats(x, folding.simd), `o` gives Beats(node.type, folding.pe)."""
