@@ -12,7 +12,7 @@ Family = Literal["ice40", "ecp5", "gowin", "xc7"]
 
 @dataclass(frozen=True)
 class Device:
-    """An FPGA. `brams` blocks of `bram_bits` bits each; `dsps` multipliers. Sizes are None where only synthesis is offered."""
+    """An FPGA: `brams` blocks of `bram_bits` bits each, `dsps` multipliers; None where only synthesis is offered."""
 
     name: str
     family: Family
