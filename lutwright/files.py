@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 import zipfile
@@ -37,7 +36,7 @@ def load_samples(path: Path, limit: int | None = None) -> Samples:
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
-    except (ValueError, OSError, EOFError, AttributeError, KeyError, zipfile.BadZipFile) as error:
+    except (ValueError, OSError, EOFError, TypeError, KeyError, MemoryError, zipfile.BadZipFile) as error:
         raise DataError(
             f"the samples '{path}' must be an .npz file that numpy can read without pickle: {error}. "
             "Write it with numpy.savez(path, inputs=…)."
@@ -87,7 +86,7 @@ def staged(folder: Path) -> Iterator[Path]:
             if path.is_dir():
                 target.mkdir(exist_ok=True)
             else:
-                os.replace(path, target)
+                path.replace(target)
     except BaseException:
         shutil.rmtree(stage, ignore_errors=True)
         for parent in created:
