@@ -151,8 +151,8 @@ def common_lanes(source: Beats, target: Beats) -> int:
 
     Where the shapes differ, they divide both numbers of channels too, so that no beat is padded there.
     """
-    if source.type.size != target.type.size:
-        raise GraphError(f"neighbours must have equally many elements, not {source.type} and {target.type}")
+    if (source.type.size, source.shape) != (target.type.size, target.shape):
+        raise GraphError(f"neighbours must have the same elements, not {source.type} and {target.type}")
     lanes = math.gcd(source.lanes, target.lanes)
     if source.type.channels != target.type.channels:
         lanes = math.gcd(lanes, source.type.channels, target.type.channels)

@@ -64,6 +64,30 @@ class Pipeline:
                     self.stages |= 1
 
 
+class Chain:
+    """The twin of components in a row, from the twins of each."""
+
+    def __init__(self, controls: Sequence[Control]) -> None:
+        self.controls = list(controls)
+        self.offers = [False] * len(self.controls)
+        self.accepts = [False] * len(self.controls)
+
+    def valid(self, i_valid: bool) -> bool:
+        for index, control in enumerate(self.controls):
+            self.offers[index] = i_valid = control.valid(i_valid)
+        return i_valid
+
+    def ready(self, o_ready: bool) -> bool:
+        for index in range(len(self.controls) - 1, -1, -1):
+            self.accepts[index] = o_ready = self.controls[index].ready(o_ready)
+        return o_ready
+
+    def tick(self, i_fire: bool, o_fire: bool) -> None:
+        fires = [offer and accept for offer, accept in zip(self.offers, self.accepts[1:], strict=False)]
+        for control, taken, given in zip(self.controls, (i_fire, *fires), (*fires, o_fire), strict=True):
+            control.tick(taken, given)
+
+
 @dataclass(frozen=True)
 class Timing:
     """`latency`: cycles from a frame's first beat in to its last beat out, in an idle network.
