@@ -15,31 +15,36 @@ EXACT_IN_FLOAT64 = 2**53
 
 @dataclass(frozen=True, eq=False)
 class Dense(Node):
-    """y[..., n] = sum over k of weight[n, k] * x[..., k]; weight is int64 [N, K]."""
+    """y[..., n] = bias[n] + sum over k of weight[n, k] * x[..., k]; weight is int64 [N, K], bias int64 [N]."""
 
     weight: Array
+    bias: Array
 
     @classmethod
-    def of(cls, name: str, source: Node, weight: Array) -> Dense:
-        node = cls(name, (source.name,), source.type, weight)
-        return cls(name, (source.name,), node.infer(source.type), weight)
+    def of(cls, name: str, source: Node, weight: Array, bias: Array | None = None) -> Dense:
+        start = np.zeros(len(weight), dtype=np.int64) if bias is None else bias
+        node = cls(name, (source.name,), source.type, weight, start)
+        return cls(name, (source.name,), node.infer(source.type), weight, start)
 
     def evaluate(self, *inputs: Array) -> Array:
         (x,) = inputs
-        largest = max(abs(self.type.lo), abs(self.type.hi), int(np.abs(x).max(initial=0)))
-        bound = int(np.abs(self.weight).sum(axis=1).max()) * max(1, int(np.abs(x).max(initial=0)))
-        if max(bound, largest) < EXACT_IN_FLOAT64:  # every partial sum is exact, and BLAS is much faster
-            return np.asarray(x.astype(np.float64) @ self.weight.T.astype(np.float64)).astype(np.int64)
-        return np.asarray(x @ self.weight.T)
+        largest = int(np.abs(self.weight).sum(axis=1).max()) * int(np.abs(x).max(initial=1))
+        if largest < EXACT_IN_FLOAT64:  # every partial sum is exact, and BLAS is much faster
+            product = (x.astype(np.float64) @ self.weight.T.astype(np.float64)).astype(np.int64)
+        else:
+            product = x @ self.weight.T
+        return np.asarray(product + self.bias)
 
     def infer(self, *inputs: Type) -> Type:
         (x,) = inputs
         rows, columns = self.weight.shape
-        if x.channels != columns:
-            raise GraphError(f"'{self.name}' has {columns} weights a row, its input {x.channels} channels")
+        if x.channels != columns or self.bias.shape != (rows,):
+            raise GraphError(
+                f"'{self.name}' has weights {self.weight.shape} and biases {self.bias.shape}, its input {x.channels} channels"
+            )
         positive, negative = np.maximum(self.weight, 0).sum(axis=1), np.minimum(self.weight, 0).sum(axis=1)
-        lo = int((positive * x.lo + negative * x.hi).min())
-        hi = int((positive * x.hi + negative * x.lo).max())
+        lo = int((positive * x.lo + negative * x.hi + self.bias).min())
+        hi = int((positive * x.hi + negative * x.lo + self.bias).max())
         return Type((*x.shape[:-1], rows), lo, hi)
 
 

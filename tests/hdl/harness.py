@@ -1,0 +1,75 @@
+"""Drives a stream component in Amaranth's simulator, with stalls, and checks the rules of streams on the way."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+import numpy as np
+from amaranth.hdl import Fragment
+from amaranth.sim import Simulator, SimulatorContext
+
+from lutwright.frontend.ir import Array
+from lutwright.hdl.engines.base import StreamComponent
+
+
+@dataclass(frozen=True)
+class Run:
+    """The frames that came out, and the cycles of each frame's first beat in and last beat out."""
+
+    outputs: Array
+    first_in: list[int]
+    last_out: list[int]
+
+
+def run(dut: StreamComponent, samples: Array, stalls: tuple[float, float] = (0, 0), seed: int = 0) -> Run:
+    """Feed `samples`; source and sink stall with the given probabilities in every cycle."""
+    rng = random.Random(seed)
+    words = [word for sample in samples for word in dut.i_beats.pack(sample)]
+    count, per_in, per_out = len(samples), dut.i_beats.per_frame, dut.o_beats.per_frame
+    taken: list[int] = []
+    first_in, last_out = [0] * count, [0] * count
+    limit = 2000 + 40 * (len(words) + count * per_out) * (1 + max(1, count))
+
+    async def bench(ctx: SimulatorContext) -> None:
+        fed, offered, held = 0, False, None
+        for cycle in range(limit):
+            offered = offered or (fed < len(words) and rng.random() >= stalls[0])
+            ready = rng.random() >= stalls[1]
+            ctx.set(dut.i.valid, offered)
+            ctx.set(dut.i.payload.as_value(), words[fed] if offered else rng.getrandbits(dut.i_beats.bits))
+            ctx.set(dut.o.ready, ready)
+            valid, payload = ctx.get(dut.o.valid), ctx.get(dut.o.payload.as_value())
+            if held is not None:
+                assert valid and payload == held, f"cycle {cycle}: valid or payload changed before ready"
+            held = payload if valid and not ready else None
+            if offered and ctx.get(dut.i.ready):
+                if fed % per_in == 0:
+                    first_in[fed // per_in] = cycle
+                fed, offered = fed + 1, False
+            if valid and ready:
+                taken.append(payload)
+                if len(taken) % per_out == 0:
+                    last_out[len(taken) // per_out - 1] = cycle
+                if len(taken) == count * per_out:
+                    return
+            await ctx.tick()
+        raise AssertionError(f"only {len(taken)} of {count * per_out} beats after {limit} cycles")
+
+    simulator = Simulator(Fragment.get(dut, None))
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(bench)
+    simulator.run()
+    frames = [taken[start : start + per_out] for start in range(0, len(taken), per_out)]
+    for frame in frames:
+        assert list(dut.o_beats.lasts(frame)) == [False] * (per_out - 1) + [True], "last is not at the frame's end"
+        padding_is_zero(dut, frame)
+    return Run(np.array([dut.o_beats.unpack(frame) for frame in frames]), first_in, last_out)
+
+
+def padding_is_zero(dut: StreamComponent, frame: list[int]) -> None:
+    beats = dut.o_beats
+    used = beats.type.channels - (beats.per_vector - 1) * beats.lanes
+    for word in frame[beats.per_vector - 1 :: beats.per_vector]:
+        lanes = word & ((1 << (beats.lanes * beats.type.width)) - 1)
+        assert lanes >> (used * beats.type.width) == 0, "lanes past the last channel must carry 0"
