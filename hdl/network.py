@@ -14,14 +14,12 @@ from lutwright.frontend.nodes import ArgMax, Dense, Reshape, Table, Threshold
 from lutwright.frontend.planning import Plan
 from lutwright.hdl.adapt import adapters
 from lutwright.hdl.argmax import ArgMaxUnit
-from lutwright.hdl.engines.registry import engines
 from lutwright.hdl.engines.base import StreamComponent
+from lutwright.hdl.engines.registry import engines
 from lutwright.hdl.guard import FrameGuard
 from lutwright.hdl.table import TableUnit
 from lutwright.hdl.threshold import ThresholdUnit
 from lutwright.hdl.timing import Chain, Control, Timing, measure
-
-UNITS = {Threshold: ThresholdUnit, Table: TableUnit, ArgMax: ArgMaxUnit}
 
 
 @dataclass(frozen=True)
@@ -40,16 +38,18 @@ class Part:
 
 
 def chain(graph: Graph) -> tuple[Node, ...]:
-    """The nodes from the input to the output; GraphError if there are others, or one has two inputs."""
+    """The nodes from the input to the output; GraphError if there are others, or one has several inputs."""
     path = [graph[graph.output]]
     while not isinstance(path[-1], Input):
         node = path[-1]
         if len(node.inputs) != 1:
-            raise GraphError(f"'{node.name}' must have one input, not {list(node.inputs)}: hardware is a chain of nodes")
+            raise GraphError(
+                f"'{node.name}' must have one input, not {list(node.inputs)}: hardware is a chain of nodes"
+            )
         path.append(graph[node.inputs[0]])
     aside = [node.name for node in graph if node not in path]
     if aside:
-        raise GraphError(f"every node must lead to '{graph.output}' in one chain, {aside} do not: remove what is unused")
+        raise GraphError(f"every node must lead to '{graph.output}' in one chain, {aside} do not: remove the unused")
     return tuple(reversed(path))
 
 
@@ -64,19 +64,29 @@ def work(graph: Graph) -> tuple[tuple[Node, Type], ...]:
 def build(node: Node, x: Type, plan: Plan) -> StreamComponent:
     """The component that computes `node` as `plan` has it."""
     kind = type(node).__name__
-    if not isinstance(node, Dense) and type(node) not in UNITS:
-        known = ", ".join(kind.__name__ for kind in (Dense, *UNITS, Reshape))
-        raise GraphError(f"'{node.name}' is a {kind}, which has no hardware yet; a network is made of {known}")
+    if not isinstance(node, Dense | Threshold | Table | ArgMax):
+        raise GraphError(f"'{node.name}' is a {kind}; hardware is made of Dense, Threshold, Table, ArgMax and Reshape")
     if node.name not in plan.nodes:
-        raise PlanError(f"the plan must have a folding for '{node.name}' ({kind}), it only has {sorted(plan.nodes)}")
+        raise PlanError(f"the plan must have a folding for '{node.name}' ({kind}), it has {sorted(plan.nodes)}")
     choice = plan.nodes[node.name]
-    if choice.folding.pe < 1 or choice.folding.simd < 1:
-        raise PlanError(f"the folding of '{node.name}' must be at least 1x1, not {choice.folding}")
-    if isinstance(node, Dense):
-        return engines()[choice.engine].build(node, x, choice.folding, plan.device)
-    if isinstance(node, Threshold | Table) and choice.folding.pe != choice.folding.simd:
-        raise PlanError(f"'{node.name}' ({kind}) must have as many lanes out as in, not {choice.folding}")
-    return UNITS[type(node)](node, x, choice.folding.simd)
+    folding, lanes = choice.folding, choice.folding.simd
+    if min(folding.pe, folding.simd) < 1:
+        raise PlanError(f"the folding of '{node.name}' must be at least 1x1, not {folding}")
+    match node:
+        case Dense():
+            if choice.engine not in engines():
+                raise PlanError(
+                    f"the engine of '{node.name}' must be one of {sorted(engines())}, not '{choice.engine}'"
+                )
+            engine = engines()[choice.engine]
+            if reason := engine.supports(node, x, plan.device):
+                raise PlanError(f"the engine '{choice.engine}' can't compute '{node.name}': {reason}. Choose another")
+            return engine.build(node, x, folding, plan.device)
+        case ArgMax():
+            return ArgMaxUnit(node, x, lanes)
+    if folding.pe != lanes:
+        raise PlanError(f"'{node.name}' ({kind}) must have as many lanes out as in, not {folding}")
+    return ThresholdUnit(node, x, lanes) if isinstance(node, Threshold) else TableUnit(node, x, lanes)
 
 
 class Network(StreamComponent):
