@@ -57,7 +57,7 @@ class FoldedDense(StreamComponent):
         self.node, self.x, self.lane = node, x, lane
         self.pe, self.simd = folding.pe, folding.simd
         self.nf, self.sf = self.o_beats.per_vector, self.i_beats.per_vector
-        self.before = 1 + lane.registered + tree_depth(self.simd, lane.term_shape(node, x).width, LEVELS_PER_REGISTER)
+        self.before = 1 + lane.registered + tree_depth(self.simd, lane.term_shape(node, x), LEVELS_PER_REGISTER)
         self.depth = self.before + 1
         self.replay = ReplayBuffer(x, self.simd, self.nf) if self.nf > 1 else None
 
