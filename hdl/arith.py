@@ -4,29 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from amaranth import Module, Shape, Signal, Value, unsigned
+from amaranth import Module, Signal, Value, unsigned
 
 LEVELS_PER_REGISTER = 2
 
 Register = Callable[[Value], Value]
 
 
-def tree_levels(terms: int, shape: Shape) -> Iterator[tuple[int, int]]:
-    """How many terms each level of `adder_tree` adds up, and how many at a time: one-bit terms three, others two."""
-    group = 3 if shape == unsigned(1) else 2
+def tree_levels(terms: int, one_bit: bool) -> Iterator[tuple[int, int]]:
+    """How many terms each level of `adder_tree` adds up, and how many at a time: one-bit unsigned three, others two."""
+    group = 3 if one_bit else 2
     while terms > 1:
         yield terms, group
         terms, group = -(-terms // group), 2
 
 
-def _registers(levels: int, first: int) -> set[int]:
-    """After which levels registers stand."""
+def register_levels(levels: int, first: int) -> set[int]:
+    """After which levels of `adder_tree` registers stand."""
     return {*range(first, levels, LEVELS_PER_REGISTER), levels} - {0}
 
 
-def tree_depth(terms: int, shape: Shape, first: int = LEVELS_PER_REGISTER) -> int:
+def tree_depth(terms: int, one_bit: bool, first: int = LEVELS_PER_REGISTER) -> int:
     """Registers on the way through `adder_tree`."""
-    return len(_registers(len(list(tree_levels(terms, shape))), first))
+    return len(register_levels(len(list(tree_levels(terms, one_bit))), first))
 
 
 def adder_tree(m: Module, terms: Sequence[Value], register: Register, first: int = LEVELS_PER_REGISTER) -> Value:
@@ -36,9 +36,8 @@ def adder_tree(m: Module, terms: Sequence[Value], register: Register, first: int
     `first`, then after every LEVELS_PER_REGISTER levels, and at the end. Latency: `tree_depth` cycles.
     """
     level = list(terms)
-    shape = unsigned(1) if all(term.shape() == unsigned(1) for term in terms) else unsigned(2)
-    levels = list(tree_levels(len(terms), shape))
-    registers = _registers(len(levels), first)
+    levels = list(tree_levels(len(terms), one_bit=all(term.shape() == unsigned(1) for term in terms)))
+    registers = register_levels(len(levels), first)
     for done, (count, group) in enumerate(levels, 1):
         sums = [_sum(m, level[start : start + group]) for start in range(0, count, group)]
         level = [register(value) for value in sums] if done in registers else sums

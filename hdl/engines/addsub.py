@@ -60,7 +60,7 @@ class AddSub:
         return useful_foldings(*node.weight.shape)
 
     def cost(self, node: Dense, x: Type, folding: Folding, device: Device) -> Cost:
-        return folded_cost(node, x, folding, SignLane(), device)
+        return folded_cost(FoldedDense(node, x, folding, SignLane()), device)
 
     def build(self, node: Dense, x: Type, folding: Folding, device: Device) -> StreamComponent:
         return FoldedDense(node, x, folding, SignLane())

@@ -1,15 +1,155 @@
-"""What components cost, by device family."""
+"""What the engines' components cost, by family: counts of their parts, times fits to Yosys' results."""
 
 from __future__ import annotations
 
-from lutwright.frontend.device import Device
-from lutwright.frontend.ir import Type
-from lutwright.frontend.nodes import Dense
-from lutwright.hdl.engines.base import Cost, Folding
-from lutwright.hdl.engines.folded import Lane
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from amaranth import unsigned
+
+from lutwright.frontend.device import Device, Family
+from lutwright.hdl.arith import LEVELS_PER_REGISTER, register_levels, tree_levels
+from lutwright.hdl.engines.base import Cost
+from lutwright.hdl.engines.folded import FoldedDense
+from lutwright.hdl.engines.spatial_dense import SpatialDense
+from lutwright.hdl.resources import Usage, ram, rom
 
 
-def folded_cost(node: Dense, x: Type, folding: Folding, lane: Lane, device: Device) -> Cost:
-    """Predicted resources of FoldedDense."""
-    nf, sf = -(-len(node.weight) // folding.pe), -(-x.channels // folding.simd)
-    return Cost(0, 0, 0, 0, x.vectors * nf * sf)
+@dataclass(frozen=True)
+class Logic:
+    """LUT sites for a bit of a term, a full adder of terms, a bit of an adder, of an accumulator, of a counter.
+
+    Fits to Yosys 0.70: terms of one bit and their full adders share LUTs, so the former carry most of both.
+    """
+
+    term: float
+    full_adder: float
+    adder: float
+    accumulator: float
+    counter: float
+
+
+LOGIC: dict[Family, Logic] = {
+    "ice40": Logic(1.6, 0, 0.63, 0.65, 1.6),
+    "ecp5": Logic(1.6, 0.13, 0.87, 0.63, 2.2),
+    "gowin": Logic(1.75, 0, 0.72, 0.74, 2.2),
+    "xc7": Logic(1.95, 0, 0.3, 0, 1.0),
+}
+# The same where weights are wired in: no terms, and full adders and adders that synthesis simplifies.
+SPATIAL: dict[Family, Logic] = {
+    "ice40": Logic(0, 0.6, 1, 0, 0),
+    "ecp5": Logic(0, 1.25, 1.1, 0, 0),
+    "gowin": Logic(0, 1.4, 1.1, 0, 0),
+    "xc7": Logic(0, 0.65, 0.63, 0, 0),
+}
+
+
+@dataclass(frozen=True)
+class Tree:
+    """An adder tree's full adders of one-bit terms, bits of other adders, register bits, and the sum's width."""
+
+    full_adders: int
+    adder_bits: int
+    register_bits: int
+    width: int
+
+
+def tree(widths: Sequence[int], one_bit: bool, first: int) -> Tree:
+    """The counts of `lutwright.hdl.arith.adder_tree` for terms of these widths."""
+    full_adders = adder_bits = register_bits = 0
+    level = list(widths)
+    levels = list(tree_levels(len(level), one_bit))
+    registers = register_levels(len(levels), first)
+    for done, (count, group) in enumerate(levels, 1):
+        sums = []
+        for start in range(0, count, group):
+            terms = level[start : start + group]
+            sums.append(max(terms) + (len(terms) > 1))
+            full_adders += len(terms) == 3
+            adder_bits += sums[-1] * (len(terms) == 2)
+        level = sums
+        register_bits += sum(level) * (done in registers)
+    return Tree(full_adders, adder_bits, register_bits, level[0])
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The counts that LUTs of logic follow."""
+
+    term_bits: int
+    full_adders: int
+    adder_bits: int
+    accumulator_bits: int
+    counter_bits: int
+
+    def luts(self, fit: Logic) -> float:
+        return (
+            fit.term * self.term_bits
+            + fit.full_adder * self.full_adders
+            + fit.adder * self.adder_bits
+            + fit.accumulator * self.accumulator_bits
+            + fit.counter * self.counter_bits
+        )
+
+
+def folded_parts(dense: FoldedDense) -> tuple[Parts, int]:
+    """The counts of a folded layer's logic, and its registers outside of memories."""
+    pe, simd, width = dense.pe, dense.simd, dense.node.type.width
+    bits, planes = dense.term_shape.width, len(dense.planes)
+    lanes = tree([bits] * simd, dense.one_bit, first=1 if dense.one_bit else 2)
+    shifted = [lanes.width + abs(plane).bit_length() - (plane > 0) for plane in dense.planes]
+    whole = tree(shifted, one_bit=False, first=2)
+    beat, fold, address = ((count - 1).bit_length() for count in (dense.sf, dense.nf, dense.sf * dense.nf))
+    counters = beat + fold + address + (2 * beat + fold + 6) * (dense.nf > 1)
+    parts = Parts(
+        pe * simd * planes * bits,
+        pe * planes * lanes.full_adders,
+        pe * (planes * lanes.adder_bits + whole.adder_bits),
+        pe * width * (2 if dense.sf > 1 else 1),
+        counters,
+    )
+    products = 0 if dense.one_bit else parts.term_bits
+    trees = pe * (planes * lanes.register_bits + whole.register_bits)
+    return parts, products + trees + pe * width + counters + (5 + fold) * dense.before
+
+
+def folded_cost(dense: FoldedDense, device: Device, dsps: int = 0) -> Cost:
+    """Predicted resources of a folded layer whose products take `dsps` DSP blocks."""
+    family, x = device.family, dense.i_beats.type
+    parts, ffs = folded_parts(dense)
+    if dsps:
+        parts = replace(parts, term_bits=0)
+    usage = Usage(parts.luts(LOGIC[family]), ffs)
+    for words, width in (
+        (dense.nf * dense.sf, dense.pe * dense.simd * dense.weight_bits),
+        (dense.nf, dense.pe * dense.node.type.width),
+    ):
+        if words > 1:
+            usage += rom(words, width, family)
+    if dense.nf > 1:
+        usage += ram(2 << (dense.sf - 1).bit_length(), dense.simd * x.width, family)
+    else:
+        usage += Usage(ffs=dense.simd * x.width)
+    return Cost(round(usage.luts), round(usage.ffs), usage.brams, dsps, x.vectors * dense.nf * dense.sf)
+
+
+def spatial_parts(dense: SpatialDense) -> tuple[Parts, int]:
+    """The counts of a spatial layer's logic, and its registers."""
+    bits = dense.i_beats.shape.width
+    one_bit = dense.i_beats.shape == unsigned(1)
+    planes = {plane for row in dense.rows for plane, _, _ in row.terms}
+    sums = {plane: tree([bits] * len(plane), one_bit, first=LEVELS_PER_REGISTER) for plane in planes}
+    rows = []
+    for row in dense.rows:
+        terms = [sums[plane].width + exponent + negated for plane, exponent, negated in row.terms]
+        rows.append(tree([*terms, abs(row.constant).bit_length() + 1], one_bit=False, first=LEVELS_PER_REGISTER))
+    # Rows of one-bit terms begin with full adders of few kinds, which synthesis builds once.
+    threes = {plane[start : start + 3] for plane in planes for start in range(0, len(plane) - 2, 3)} if one_bit else ()
+    parts = Parts(0, len(threes), sum(there.adder_bits for there in (*sums.values(), *rows)), 0, 0)
+    return parts, sum(there.register_bits for there in (*sums.values(), *rows)) + 2 * dense.depth
+
+
+def spatial_cost(dense: SpatialDense, device: Device) -> Cost:
+    """Predicted resources of a spatial layer."""
+    parts, ffs = spatial_parts(dense)
+    return Cost(round(parts.luts(SPATIAL[device.family])), ffs, 0, 0, dense.i_beats.type.vectors)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 import numpy as np
-from amaranth import Cat, Module, Mux, Shape, Signal, Value, signed, unsigned
+from amaranth import Cat, Module, Mux, Shape, Signal, Value, unsigned
 from amaranth.lib import wiring
 
 from lutwright.frontend.ir import Array, Type
@@ -63,9 +63,10 @@ class FoldedDense(StreamComponent):
         # Memories answer late, so a register follows soon: after the first full adders, or before wider adders.
         self.term_shape, self.planes = lane.term_shape(node, x), lane.planes(node)
         self.one_bit = self.term_shape == unsigned(1)
-        sums = tree_depth(self.simd, self.term_shape, first=1 if self.one_bit else 2)
-        self.before = 1 + (not self.one_bit) + sums + tree_depth(len(self.planes), signed(2))
+        sums = tree_depth(self.simd, self.one_bit, first=1 if self.one_bit else 2)
+        self.before = 1 + (not self.one_bit) + sums + tree_depth(len(self.planes), one_bit=False)
         self.depth = self.before + 1
+        self.weight_bits = lane.weight_bits(node)
         self.replay = ReplayBuffer(x, self.simd, self.nf) if self.nf > 1 else None
 
     def control(self) -> Control:
@@ -74,7 +75,7 @@ class FoldedDense(StreamComponent):
 
     def weight_words(self) -> list[int]:
         """The weights in the order in which the folds read them: PE rows of SIMD codes a word, lane 0 lowest."""
-        bits = self.lane.weight_bits(self.node)
+        bits = self.weight_bits
         codes = np.zeros((self.nf * self.pe, self.sf * self.simd), dtype=np.int64)
         rows, columns = self.node.weight.shape
         codes[:rows, :columns] = self.lane.codes(self.node)
@@ -119,7 +120,7 @@ class FoldedDense(StreamComponent):
             flags = registered(flags, f"flags{stage}", data=False)
         there, done, first, final, last = flags
 
-        bits = self.lane.weight_bits(self.node)
+        bits = self.weight_bits
         weights = self._constants(m, "weights", self.weight_words(), self.pe * self.simd * bits, address, advance)
         elements = registered(source.payload.data.as_value(), "elements")
         spare = self.nf * self.pe - len(self.node.weight)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from lutwright.hdl.engines.base import Folding
+
+MOST_LANES = 4096
+MOST_FOLDINGS = 400
 
 
 def useful_parts(size: int) -> list[int]:
@@ -12,8 +13,28 @@ def useful_parts(size: int) -> list[int]:
     return sorted({-(-size // folds) for folds in (-(-size // lanes) for lanes in range(1, size + 1))})
 
 
-def useful_foldings(rows: int, columns: int, most: int = 4096) -> Iterator[Folding]:
-    """Every folding of PE * SIMD <= `most` that no cheaper one equals in cycles a vector, smallest first."""
-    pairs = [(pe, simd) for pe in useful_parts(rows) for simd in useful_parts(columns) if pe * simd <= most]
-    for pe, simd in sorted(pairs, key=lambda pair: (pair[0] * pair[1], pair)):
-        yield Folding(pe, simd)
+def useful_foldings(rows: int, columns: int) -> tuple[Folding, ...]:
+    """Foldings than which no other is as fast with fewer lanes, those with the fewest lanes first.
+
+    At most MOST_LANES = PE * SIMD. If there are more than MOST_FOLDINGS, those without padding come before others.
+    """
+    pairs = [(pe, simd) for pe in useful_parts(rows) for simd in useful_parts(columns) if pe * simd <= MOST_LANES]
+    pairs.sort(key=lambda pair: (pair[0] * pair[1], -(-rows // pair[0]) * -(-columns // pair[1]), pair))
+    useful: list[tuple[int, int]] = []
+    fastest, lanes_there = rows * columns + 1, 0
+    for pe, simd in pairs:
+        cycles, lanes = -(-rows // pe) * -(-columns // simd), pe * simd
+        if cycles < fastest or (cycles == fastest and lanes == lanes_there):
+            useful.append((pe, simd))
+            fastest, lanes_there = cycles, lanes
+    whole = [pair for pair in useful if rows % pair[0] == 0 and columns % pair[1] == 0]
+    kept = set(_thinned(whole, MOST_FOLDINGS))
+    kept |= set(_thinned([pair for pair in useful if pair not in kept], MOST_FOLDINGS - len(kept)))
+    return tuple(Folding(pe, simd) for pe, simd in useful if (pe, simd) in kept)
+
+
+def _thinned(pairs: list[tuple[int, int]], most: int) -> list[tuple[int, int]]:
+    """At most so many of the pairs, evenly chosen, the first and the last among them."""
+    if len(pairs) <= most:
+        return pairs
+    return [pairs[index * (len(pairs) - 1) // max(1, most - 1)] for index in range(most)]

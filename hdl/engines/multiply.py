@@ -73,7 +73,7 @@ class Multiply:
         return useful_foldings(*node.weight.shape)
 
     def cost(self, node: Dense, x: Type, folding: Folding, device: Device) -> Cost:
-        return folded_cost(node, x, folding, self.lane, device)
+        return folded_cost(FoldedDense(node, x, folding, self.lane), device)
 
     def build(self, node: Dense, x: Type, folding: Folding, device: Device) -> StreamComponent:
         return FoldedDense(node, x, folding, self.lane)
@@ -94,6 +94,10 @@ class MultiplyDsp(Multiply):
         if not in_dsp(x.width, weight.width, device.family):
             return f"synthesis would not put products of {x.width} by {weight.width} bits into DSP blocks"
         return None
+
+    def cost(self, node: Dense, x: Type, folding: Folding, device: Device) -> Cost:
+        dense = FoldedDense(node, x, folding, self.lane)
+        return folded_cost(dense, device, dsps=folding.pe * folding.simd)
 
 
 def in_dsp(x: int, weight: int, family: Family) -> bool:

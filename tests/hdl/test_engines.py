@@ -1,4 +1,4 @@
-"""Every engine equals `evaluate` under stalls, and its control twin has every cycle."""
+"""Every engine equals `evaluate` under stalls and after a reset, and its control twin has every cycle."""
 
 from __future__ import annotations
 
@@ -7,17 +7,20 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from lutwright.errors import PlanError
 from lutwright.frontend.device import device
 from lutwright.frontend.ir import Array, Input, Type
 from lutwright.frontend.nodes import Dense
 from lutwright.hdl.engines.base import Folding
 from lutwright.hdl.engines.registry import engines
-from lutwright.hdl.timing import simulate
+from lutwright.hdl.timing import measure, simulate
 
 from .harness import run
 
 DEVICE = device("ecp5-85k")
-KINDS: list[tuple[str, int, int, Sequence[int]]] = [
+Kind = tuple[str, int, int, Sequence[int]]
+Case = tuple[Kind, int, int, tuple[int, ...], str]
+KINDS: list[Kind] = [
     ("xnor", 0, 1, (-1, 1)),
     ("addsub", 0, 1, (-1, 0, 1)),
     ("addsub", 0, 9, (-1, 1)),
@@ -41,10 +44,10 @@ KINDS: list[tuple[str, int, int, Sequence[int]]] = [
 SHAPES = [
     # N, K, leading dimensions, foldings
     (1, 1, (), ["1x1"]),
-    (3, 5, (), ["1x1", "2x3", "3x5", "3x1"]),
-    (7, 4, (2,), ["7x1", "3x2", "1x4"]),
-    (8, 16, (), ["2x4", "8x16"]),
-    (5, 11, (), ["2x7", "5x4"]),
+    (3, 4, (), [f"{pe}x{simd}" for pe in range(1, 4) for simd in range(1, 5)]),
+    (7, 5, (2,), ["7x1", "3x2", "1x5"]),
+    (5, 11, (2, 2), ["2x7"]),
+    (4, 40, (), ["3x33"]),
 ]
 CASES = [
     (kind, rows, columns, leading, fold)
@@ -52,11 +55,13 @@ CASES = [
     for rows, columns, leading, foldings in SHAPES
     for fold in (foldings if kind[0] != "spatial" else [f"{rows}x{columns}"])
 ]
+STALLS = [(0.0, 0.0), (0.7, 0.0), (0.0, 0.7), (0.3, 0.3)]
+STALLED = [(case, STALLS[0]) for case in CASES] + [
+    (case, STALLS[1 + index % 3]) for index, case in enumerate(CASES) if index % 2
+]
 
 
-def layer(
-    kind: tuple[str, int, int, Sequence[int]], rows: int, columns: int, leading: tuple[int, ...]
-) -> tuple[Dense, Type]:
+def layer(kind: Kind, rows: int, columns: int, leading: tuple[int, ...]) -> tuple[Dense, Type]:
     rng = np.random.default_rng(rows * 1000 + columns)
     _, lo, hi, weights = kind
     source = Input("x", (), Type((*leading, columns), lo, hi))
@@ -64,31 +69,32 @@ def layer(
     return Dense.of("dense", source, rng.choice(weights, (rows, columns)), bias), source.type
 
 
-def frames(x: Type, count: int, seed: int) -> Array:
-    """Random frames, among them the all-lowest and the all-highest."""
+def frames(node: Dense, x: Type, count: int, seed: int) -> Array:
+    """Random frames, among them the all-lowest, the all-highest, and those that drive a row to its ends."""
     drawn = np.random.default_rng(seed).integers(x.lo, x.hi + 1, (count, *x.shape))
-    drawn[0], drawn[-1] = x.lo, x.hi
+    drawn[0], drawn[1] = x.lo, x.hi
+    drawn[2] = np.where(node.weight[0] > 0, x.hi, x.lo)
+    drawn[3] = np.where(node.weight[-1] > 0, x.lo, x.hi)
     return drawn
 
 
-@pytest.mark.parametrize(("kind", "rows", "columns", "leading", "fold"), CASES)
-@pytest.mark.parametrize("stalls", [(0.0, 0.0), (0.4, 0.0), (0.0, 0.5), (0.3, 0.3)])
-def test_engine_is_evaluate(
-    kind: tuple[str, int, int, Sequence[int]], rows: int, columns: int, leading: tuple[int, ...], fold: str,
-    stalls: tuple[float, float],
-) -> None:  # fmt: skip
+@pytest.mark.parametrize(("case", "stalls"), STALLED)
+def test_engine_is_evaluate(case: Case, stalls: tuple[float, float]) -> None:
+    kind, rows, columns, leading, fold = case
     node, x = layer(kind, rows, columns, leading)
-    pe, simd = map(int, fold.split("x"))
+    folding = Folding(*map(int, fold.split("x")))
     engine = engines()[kind[0]]
     assert engine.supports(node, x, DEVICE) is None
-    component = engine.build(node, x, Folding(pe, simd), DEVICE)
-    samples = frames(x, 6, seed=pe + simd)
-    ran = run(component, samples, stalls, seed=5)
+    component = engine.build(node, x, folding, DEVICE)
+    samples = frames(node, x, 6, seed=len(fold))
+    ran = run(component, samples, stalls, seed=5, before=7 if any(stalls) else 0)
     np.testing.assert_array_equal(ran.outputs, node.evaluate(samples))
-    if stalls == (0.0, 0.0):
-        twin = simulate([component.control()], component.i_beats.per_frame, component.o_beats.per_frame, 6)
-        assert twin == list(zip(ran.first_in, ran.last_out, strict=True))
-        assert ran.last_out[-1] - ran.last_out[-2] == engine.cost(node, x, Folding(pe, simd), DEVICE).cycles
+    if not any(stalls):
+        per_in, per_out = component.i_beats.per_frame, component.o_beats.per_frame
+        assert simulate([component.control()], per_in, per_out, 6) == ran.times
+        cycles = engine.cost(node, x, folding, DEVICE).cycles
+        assert measure(lambda: [component.control()], per_in, per_out).interval == cycles
+        assert ran.last_out[-1] - ran.last_out[-2] == cycles
 
 
 @pytest.mark.parametrize(
@@ -97,6 +103,8 @@ def test_engine_is_evaluate(
         ("xnor", 0, 1, (-1, 0, 1), "weights must be -1 or 1"),
         ("xnor", 0, 2, (-1, 1), "found [0, 2]"),
         ("addsub", 0, 2, (-2, 1), "found magnitudes up to 2"),
+        ("multiply_dsp", 0, 2, (-1, 0), "products of 2 by 1 bits"),
+        ("multiply_dsp", 0, 2**20, (-9, 9), "at most 16 bits, found 21 and 5"),
     ],
 )
 def test_an_engine_says_why_not(name: str, lo: int, hi: int, weights: Sequence[int], reason: str) -> None:
@@ -104,3 +112,16 @@ def test_an_engine_says_why_not(name: str, lo: int, hi: int, weights: Sequence[i
     said = engines()[name].supports(node, x, DEVICE)
     assert said is not None
     assert reason in said
+
+
+def test_multiply_dsp_needs_dsps() -> None:
+    node, x = layer(("multiply_dsp", 0, 255, (-9, 9)), 2, 3, ())
+    assert engines()["multiply_dsp"].supports(node, x, device("ice40-hx8k")) == "ice40-hx8k has no DSP blocks"
+    assert engines()["multiply_dsp"].supports(node, x, device("ice40-up5k")) is None
+
+
+def test_spatial_has_one_folding() -> None:
+    node, x = layer(("spatial", 0, 1, (-1, 1)), 4, 6, ())
+    assert list(engines()["spatial"].foldings(node, x)) == [Folding(4, 6)]
+    with pytest.raises(PlanError, match="must be folded 4x6, not 2x6"):
+        engines()["spatial"].build(node, x, Folding(2, 6), DEVICE)

@@ -1,0 +1,94 @@
+"""What memories take on each family, as Yosys maps them.
+
+Block RAMs are exact: Yosys weighs the blocks that a memory needs against its bits in logic, by the costs in its memory
+libraries, and so do we. A LUT here is a LUT's site, and LUT RAM takes some too; LUTs of logic are fits to synthesis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from lutwright.frontend.device import Family
+
+MUX = 0.5  # Yosys' cost of a data bit of every further row of blocks, and of every one's write enable
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Resources of a part of a component."""
+
+    luts: float = 0
+    ffs: float = 0
+    brams: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(self.luts + other.luts, self.ffs + other.ffs, self.brams + other.brams)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of memory: its cost, of which `scaled` counts by the bits used, and its rows at each width."""
+
+    cost: float
+    rows: dict[int, int]
+    scaled: float = 0
+
+    def cheapest(self, depth: int, width: int, written: bool) -> tuple[float, int]:
+        """The cost and the number of cells of a memory with one read port, at the width that suits it best."""
+        found = []
+        for lanes, rows in self.rows.items():
+            deep = -(-depth // rows)
+            cells = -(-deep * width // lanes)
+            cost = (self.cost - self.scaled) * cells + self.scaled * deep * width / lanes
+            found.append((cost + MUX * (deep - 1) * width + MUX * deep * (written and deep > 1), cells))
+        return min(found)
+
+
+def _rows(bits: int, widths: Iterable[int]) -> dict[int, int]:
+    return {width: bits >> index for index, width in enumerate(widths)}
+
+
+_BLOCK_16K = Kind(128, _rows(16384, (1, 2, 4, 9, 18, 36)))
+_LUT_RAM = Kind(4, {4: 16})
+BLOCKS: dict[Family, tuple[Kind, ...]] = {
+    "ice40": (Kind(64, _rows(2048, (2, 4, 8, 16))),),
+    "ecp5": (_BLOCK_16K,),
+    "gowin": (_BLOCK_16K,),
+    "xc7": (Kind(129, _rows(16384, (1, 2, 4, 9, 18, 36))), Kind(257, _rows(32768, (1, 2, 4, 9, 18, 36, 72)))),
+}
+LUT_RAMS: dict[Family, tuple[Kind, ...]] = {
+    "ice40": (),
+    "ecp5": (Kind(4, {4: 16}),),
+    "gowin": (Kind(4, {4: 16}, scaled=4),),
+    "xc7": (Kind(8, {6: 32, 3: 64}, scaled=7), Kind(8, {1: 128}, scaled=8)),
+}
+LUT_INPUTS: dict[Family, int] = {"ice40": 4, "ecp5": 4, "gowin": 4, "xc7": 6}
+SITES_PER_LUT_RAM = 4
+READ_PORT = 2.0
+RESET = 4.0
+
+
+def rom(depth: int, width: int, family: Family) -> Usage:
+    """A table of random contents, read into a register."""
+    in_lut = 1 << LUT_INPUTS[family]
+    cost, cells = min(kind.cheapest(depth, width, written=False) for kind in BLOCKS[family])
+    if cost + READ_PORT < depth * width // in_lut:
+        return Usage(brams=cells)
+    columns = min(width, 1 << depth)
+    share = max(1.0, 2.5 * depth / 16 - 1.5) if in_lut == 16 else 1.0 if depth <= in_lut else depth / 15
+    return Usage(columns * share, columns)
+
+
+def ram(depth: int, width: int, family: Family) -> Usage:
+    """A memory with a write port and a read port, read into a register without reset."""
+    # A block of the iCE40 can't begin with a known output: a multiplexer a bit does that.
+    initial = family == "ice40"
+    options: list[tuple[float, Usage]] = [(depth * width, Usage(depth * width * 0.7, (depth + 1) * width))]
+    for kind in BLOCKS[family]:
+        cost, cells = kind.cheapest(depth, width, written=True)
+        options.append((cost + READ_PORT + RESET * initial, Usage(width * initial, 1 * initial, cells)))
+    for kind in LUT_RAMS[family]:
+        cost, cells = kind.cheapest(depth, width, written=True)
+        options.append((cost + READ_PORT, Usage(SITES_PER_LUT_RAM * cells, width)))
+    return min(options, key=lambda option: option[0])[1]
