@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from amaranth.back import rtlil as back
-from amaranth.hdl import Fragment, Module, Signal
+from amaranth.hdl import Module, Signal
 
 from lutwright.hdl import yosys
 from lutwright.hdl.engines.base import StreamComponent

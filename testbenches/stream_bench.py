@@ -1,4 +1,4 @@
-"""The cocotb test around `stream_harness.sv`: clock, reset, and the verdict. The harness moves the data, at full speed."""
+"""The cocotb test around `stream_harness.sv`: clock, reset, and the verdict. The harness moves the data."""
 
 from __future__ import annotations
 

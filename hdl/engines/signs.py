@@ -2,7 +2,7 @@
 
 With s = 1 for a weight of -1, an unsigned k-bit element x gives x xor (s repeated), which is x or (2**k - 1) - x, and a
 signed one x or -x - 1. Summed over a row that is weight · x plus a number that depends on the weights alone, which the
-accumulator's start value takes back. For k = 1 this is XNOR and popcount (Courbariaux et al., 2016; Umuroglu et al., 2017).
+accumulator's start value takes back. For k = 1 this is XNOR and popcount (Umuroglu et al., 2017).
 """
 
 from __future__ import annotations
