@@ -1,4 +1,4 @@
-"""Drives a stream component in Amaranth's simulator, with stalls, and checks the rules of streams on the way."""
+"""Drives a stream component in Amaranth's simulator, with stalls, against the rules of streams and its control twin."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import random
 from dataclasses import dataclass
 
 import numpy as np
+from amaranth import ResetInserter, Signal
 from amaranth.hdl import Fragment
 from amaranth.sim import Simulator, SimulatorContext
 
@@ -21,17 +22,41 @@ class Run:
     first_in: list[int]
     last_out: list[int]
 
+    @property
+    def times(self) -> list[tuple[int, int]]:
+        """What `lutwright.hdl.timing.simulate` gives for the twin."""
+        return list(zip(self.first_in, self.last_out, strict=True))
 
-def run(dut: StreamComponent, samples: Array, stalls: tuple[float, float] = (0, 0), seed: int = 0) -> Run:
-    """Feed `samples`; source and sink stall with the given probabilities in every cycle."""
+
+def run(
+    dut: StreamComponent,
+    samples: Array,
+    stalls: tuple[float, float] = (0, 0),
+    seed: int = 0,
+    before: int = 0,
+) -> Run:
+    """Feed `samples`; source and sink stall with the given probabilities in every cycle.
+
+    Asserts in every cycle that the payload stays while valid & ~ready, that valid is not dropped, and that the twin
+    has the same `o.valid` and `i.ready`; and of every frame its `last` and its padding. `before`: cycles of random
+    traffic, then a reset, before the first sample.
+    """
     rng = random.Random(seed)
     words = [word for sample in samples for word in dut.i_beats.pack(sample)]
     count, per_in, per_out = len(samples), dut.i_beats.per_frame, dut.o_beats.per_frame
     taken: list[int] = []
     first_in, last_out = [0] * count, [0] * count
     limit = 2000 + 40 * (len(words) + count * per_out) * (1 + max(1, count))
+    reset, twin = Signal(), dut.control()
 
     async def bench(ctx: SimulatorContext) -> None:
+        for cycle in range(before):
+            ctx.set(reset, cycle == before - 1)
+            ctx.set(dut.i.valid, rng.random() >= stalls[0])
+            ctx.set(dut.i.payload.as_value(), rng.getrandbits(dut.i_beats.bits))
+            ctx.set(dut.o.ready, rng.random() >= stalls[1])
+            await ctx.tick()
+        ctx.set(reset, 0)
         fed, offered, held = 0, False, None
         for cycle in range(limit):
             offered = offered or (fed < len(words) and rng.random() >= stalls[0])
@@ -39,11 +64,15 @@ def run(dut: StreamComponent, samples: Array, stalls: tuple[float, float] = (0, 
             ctx.set(dut.i.valid, offered)
             ctx.set(dut.i.payload.as_value(), words[fed] if offered else rng.getrandbits(dut.i_beats.bits))
             ctx.set(dut.o.ready, ready)
-            valid, payload = ctx.get(dut.o.valid), ctx.get(dut.o.payload.as_value())
+            valid, payload = bool(ctx.get(dut.o.valid)), ctx.get(dut.o.payload.as_value())
+            accepted = bool(ctx.get(dut.i.ready))
             if held is not None:
-                assert valid and payload == held, f"cycle {cycle}: valid or payload changed before ready"
+                assert valid and payload == held, f"cycle {cycle}, seed {seed}: valid or payload changed before ready"
             held = payload if valid and not ready else None
-            if offered and ctx.get(dut.i.ready):
+            said = twin.valid(offered), twin.ready(ready)
+            assert said == (valid, accepted), f"cycle {cycle}, seed {seed}: (o.valid, i.ready) unlike the twin's {said}"
+            twin.tick(offered and accepted, valid and ready)
+            if offered and accepted:
                 if fed % per_in == 0:
                     first_in[fed // per_in] = cycle
                 fed, offered = fed + 1, False
@@ -54,20 +83,21 @@ def run(dut: StreamComponent, samples: Array, stalls: tuple[float, float] = (0, 
                 if len(taken) == count * per_out:
                     return
             await ctx.tick()
-        raise AssertionError(f"only {len(taken)} of {count * per_out} beats after {limit} cycles")
+        raise AssertionError(f"seed {seed}: only {len(taken)} of {count * per_out} beats after {limit} cycles")
 
-    simulator = Simulator(Fragment.get(dut, None))
+    simulator = Simulator(ResetInserter(reset)(Fragment.get(dut, None)))
     simulator.add_clock(1e-6)
     simulator.add_testbench(bench)
     simulator.run()
     frames = [taken[start : start + per_out] for start in range(0, len(taken), per_out)]
     for frame in frames:
         assert list(dut.o_beats.lasts(frame)) == [False] * (per_out - 1) + [True], "last is not at the frame's end"
-        padding_is_zero(dut, frame)
+        assert_padding_is_zero(dut, frame)
     return Run(np.array([dut.o_beats.unpack(frame) for frame in frames]), first_in, last_out)
 
 
-def padding_is_zero(dut: StreamComponent, frame: list[int]) -> None:
+def assert_padding_is_zero(dut: StreamComponent, frame: list[int]) -> None:
+    """Lanes past a vector's last channel carry 0."""
     beats = dut.o_beats
     used = beats.type.channels - (beats.per_vector - 1) * beats.lanes
     for word in frame[beats.per_vector - 1 :: beats.per_vector]:

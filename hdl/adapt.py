@@ -1,0 +1,176 @@
+"""Between neighbours whose beats differ: other lanes, or the same elements in another shape."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+from amaranth import Module, Mux, Signal
+
+from lutwright.errors import GraphError, PlanError
+from lutwright.frontend.ir import Type
+from lutwright.hdl.beats import Beats
+from lutwright.hdl.engines.base import StreamComponent
+from lutwright.hdl.timing import Control
+
+
+class Serializer(StreamComponent):
+    """From many lanes to a divisor of them: a wide beat is shifted out in narrow ones; those all padding are left out.
+
+    Ports: i: Beats(x, wide), o: Beats(x, narrow). Latency: 1 cycle. Throughput: one narrow beat a cycle.
+    """
+
+    def __init__(self, x: Type, wide: int, narrow: int) -> None:
+        if wide % narrow:
+            raise PlanError(f"a serializer's lanes must divide those before it: {narrow} does not divide {wide}")
+        super().__init__(Beats(x, wide), Beats(x, narrow))
+        self.parts = min(wide // narrow, self.o_beats.per_vector)
+        self.final_parts = self.o_beats.per_vector - (self.i_beats.per_vector - 1) * self.parts
+
+    def control(self) -> Control:
+        return SerializerControl(self.i_beats.per_vector, self.parts, self.final_parts)
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        folds, lanes = self.i_beats.per_vector, self.o_beats.lanes
+        # Narrow beats that are left after the one at `o`.
+        left, fold, last = Signal(range(self.parts)), Signal(range(folds)), Signal()
+        held = [Signal(self.i_beats.shape.width * lanes, name=f"held{part}") for part in range(self.parts)]
+        parts = self.i.payload.data.as_value()
+        step = len(held[0])
+        m.d.comb += [
+            self.i.ready.eq(~self.o.valid | (self.o.ready & (left == 0))),
+            self.o.payload.data.eq(held[0]),
+            self.o.payload.last.eq(last & (left == 0)),
+        ]
+        with m.If(self.i.valid & self.i.ready):
+            m.d.sync += [register.eq(parts[k * step : (k + 1) * step]) for k, register in enumerate(held)]
+            m.d.sync += [self.o.valid.eq(1), last.eq(self.i.payload.last)]
+            m.d.sync += left.eq(Mux(fold == folds - 1, self.final_parts - 1, self.parts - 1))
+            m.d.sync += fold.eq(Mux(fold == folds - 1, 0, fold + 1))
+        with m.Elif(self.o.ready):
+            m.d.sync += [low.eq(high) for low, high in pairwise(held)]
+            with m.If(left == 0):
+                m.d.sync += self.o.valid.eq(0)
+            with m.Else():
+                m.d.sync += left.eq(left - 1)
+        return m
+
+
+class SerializerControl:
+    """The twin of Serializer: narrow beats held, and wide beats of this vector taken."""
+
+    def __init__(self, folds: int, parts: int, final_parts: int) -> None:
+        self.folds, self.parts, self.final_parts = folds, parts, final_parts
+        self.held = self.fold = 0
+
+    def valid(self, i_valid: bool) -> bool:
+        return self.held > 0
+
+    def ready(self, o_ready: bool) -> bool:
+        return self.held == 0 or (self.held == 1 and o_ready)
+
+    def tick(self, i_fire: bool, o_fire: bool) -> None:
+        self.held -= o_fire
+        if i_fire:
+            self.fold += 1
+            self.held = self.parts
+            if self.fold == self.folds:
+                self.fold, self.held = 0, self.final_parts
+
+
+class Packer(StreamComponent):
+    """From few lanes to a multiple of them: narrow beats are collected; a vector's end is filled up with zeros.
+
+    Ports: i: Beats(x, narrow), o: Beats(x, wide). Latency: 1 cycle after the last narrow beat. Throughput: one narrow
+    beat a cycle.
+    """
+
+    def __init__(self, x: Type, narrow: int, wide: int) -> None:
+        if wide % narrow:
+            raise PlanError(f"a packer's lanes must be a multiple of those before it: {wide} is none of {narrow}")
+        super().__init__(Beats(x, narrow), Beats(x, wide))
+        self.parts = min(wide // narrow, self.i_beats.per_vector)
+        self.final_parts = self.i_beats.per_vector - (self.o_beats.per_vector - 1) * self.parts
+
+    def control(self) -> Control:
+        return PackerControl(self.o_beats.per_vector, self.parts, self.final_parts)
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        folds = self.o_beats.per_vector
+        part, fold, done = Signal(range(self.parts)), Signal(range(folds)), Signal()
+        held = [Signal(self.i_beats.shape.width * self.i_beats.lanes, name=f"held{k}") for k in range(self.parts)]
+        x = self.i.payload.data.as_value()
+        m.d.comb += [
+            done.eq(part == Mux(fold == folds - 1, self.final_parts - 1, self.parts - 1)),
+            self.i.ready.eq(~self.o.valid | self.o.ready),
+        ]
+        m.d.comb += [self.o.payload.data.as_value()[k * len(x) : (k + 1) * len(x)].eq(h) for k, h in enumerate(held)]
+        with m.If(self.i.ready):
+            m.d.sync += self.o.valid.eq(self.i.valid & done)
+        with m.If(self.i.valid & self.i.ready):
+            m.d.sync += [self.o.payload.last.eq(self.i.payload.last), part.eq(Mux(done, 0, part + 1))]
+            with m.If(done):
+                m.d.sync += fold.eq(Mux(fold == folds - 1, 0, fold + 1))
+            for k, register in enumerate(held):
+                with m.If(part == k):
+                    m.d.sync += register.eq(x)
+                if self.final_parts <= k:  # a vector's end may not reach this part
+                    with m.Elif(part == 0):
+                        m.d.sync += register.eq(0)
+        return m
+
+
+class PackerControl:
+    """The twin of Packer: narrow beats collected of this wide beat, and wide beats of this vector."""
+
+    def __init__(self, folds: int, parts: int, final_parts: int) -> None:
+        self.folds, self.parts, self.final_parts = folds, parts, final_parts
+        self.part = self.fold = 0
+        self.full = False
+
+    def valid(self, i_valid: bool) -> bool:
+        return self.full
+
+    def ready(self, o_ready: bool) -> bool:
+        return o_ready or not self.full
+
+    def tick(self, i_fire: bool, o_fire: bool) -> None:
+        if o_fire:
+            self.full = False
+        if i_fire:
+            self.part += 1
+            if self.part == (self.final_parts if self.fold == self.folds - 1 else self.parts):
+                self.part, self.full = 0, True
+                self.fold = (self.fold + 1) % self.folds
+
+
+def common_lanes(source: Beats, target: Beats) -> int:
+    """The lanes at which a stream passes from the one form into the other: the most that divide both lanes.
+
+    Where the shapes differ, they divide both numbers of channels too, so that no beat is padded there.
+    """
+    if (source.type.size, source.shape) != (target.type.size, target.shape):
+        raise GraphError(f"neighbours must have the same elements, not {source.type} and {target.type}")
+    lanes = math.gcd(source.lanes, target.lanes)
+    if source.type.channels != target.type.channels:
+        lanes = math.gcd(lanes, source.type.channels, target.type.channels)
+    return lanes
+
+
+def adapters(source: Beats, target: Beats) -> tuple[StreamComponent, ...]:
+    """What turns the beats of a stream into others of the same elements: nothing, one component, or two.
+
+    They take `source.per_frame`, `target.per_frame` or Beats(source.type, common_lanes).per_frame cycles a frame,
+    whichever is the most.
+    """
+    if source == target:
+        return ()
+    lanes = common_lanes(source, target)
+    chain: list[StreamComponent] = []
+    if lanes < source.lanes:
+        chain.append(Serializer(source.type, source.lanes, lanes))
+    if lanes < target.lanes:
+        chain.append(Packer(target.type, lanes, target.lanes))
+    return tuple(chain)

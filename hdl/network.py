@@ -1,0 +1,141 @@
+"""A whole graph as one component."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from amaranth import Module
+from amaranth.lib import wiring
+
+from lutwright.errors import GraphError, PlanError
+from lutwright.frontend.ir import Graph, Input, Node, Type
+from lutwright.frontend.nodes import ArgMax, Dense, Reshape, Table, Threshold
+from lutwright.frontend.planning import Plan
+from lutwright.hdl.adapt import adapters
+from lutwright.hdl.argmax import ArgMaxUnit
+from lutwright.hdl.engines.base import StreamComponent
+from lutwright.hdl.engines.registry import engines
+from lutwright.hdl.guard import FrameGuard
+from lutwright.hdl.table import TableUnit
+from lutwright.hdl.threshold import ThresholdUnit
+from lutwright.hdl.timing import Chain, Control, Timing, measure
+
+
+@dataclass(frozen=True)
+class Part:
+    """A component of a network: its name there, what it is, and itself."""
+
+    name: str
+    kind: str
+    component: StreamComponent
+
+    @property
+    def cycles(self) -> int:
+        """Cycles a frame when nothing stalls it, exact."""
+        part = self.component
+        return measure(lambda: [part.control()], part.i_beats.per_frame, part.o_beats.per_frame).interval
+
+
+def chain(graph: Graph) -> tuple[Node, ...]:
+    """The nodes from the input to the output; GraphError if there are others, or one has several inputs."""
+    path = [graph[graph.output]]
+    while not isinstance(path[-1], Input):
+        node = path[-1]
+        if len(node.inputs) != 1:
+            raise GraphError(
+                f"'{node.name}' must have one input, not {list(node.inputs)}: hardware is a chain of nodes"
+            )
+        path.append(graph[node.inputs[0]])
+    aside = [node.name for node in graph if node not in path]
+    if aside:
+        raise GraphError(f"every node must lead to '{graph.output}' in one chain, {aside} do not: remove the unused")
+    return tuple(reversed(path))
+
+
+def work(graph: Graph) -> tuple[tuple[Node, Type], ...]:
+    """The nodes that need hardware, in order, each with its input's Type. A Reshape needs none."""
+    nodes = tuple((node, graph.types(node)[0]) for node in chain(graph)[1:] if not isinstance(node, Reshape))
+    if not nodes:
+        raise GraphError(f"the graph must compute something, but '{graph.output}' only passes '{graph.input.name}' on")
+    return nodes
+
+
+def build(node: Node, x: Type, plan: Plan) -> StreamComponent:
+    """The component that computes `node` as `plan` has it."""
+    kind = type(node).__name__
+    if not isinstance(node, Dense | Threshold | Table | ArgMax):
+        raise GraphError(f"'{node.name}' is a {kind}; hardware is made of Dense, Threshold, Table, ArgMax and Reshape")
+    if node.name not in plan.nodes:
+        raise PlanError(f"the plan must have a folding for '{node.name}' ({kind}), it has {sorted(plan.nodes)}")
+    choice = plan.nodes[node.name]
+    folding, lanes = choice.folding, choice.folding.simd
+    if min(folding.pe, folding.simd) < 1:
+        raise PlanError(f"the folding of '{node.name}' must be at least 1x1, not {folding}")
+    match node:
+        case Dense():
+            if choice.engine not in engines():
+                raise PlanError(
+                    f"the engine of '{node.name}' must be one of {sorted(engines())}, not '{choice.engine}'"
+                )
+            engine = engines()[choice.engine]
+            if reason := engine.supports(node, x, plan.device):
+                raise PlanError(f"the engine '{choice.engine}' can't compute '{node.name}': {reason}. Choose another")
+            return engine.build(node, x, folding, plan.device)
+        case ArgMax():
+            return ArgMaxUnit(node, x, lanes)
+    if folding.pe != lanes:
+        raise PlanError(f"'{node.name}' ({kind}) must have as many lanes out as in, not {folding}")
+    return ThresholdUnit(node, x, lanes) if isinstance(node, Threshold) else TableUnit(node, x, lanes)
+
+
+class Network(StreamComponent):
+    """The output of a graph for each frame: one component a node, adapters between neighbours whose beats differ.
+
+    Ports: i: Beats(first node's input, its lanes), o: Beats(last node's output, its lanes); Reshapes before and after
+    them change no beat. Frames at `i` may be malformed (see FrameGuard), every frame at `o` is whole. Latency and
+    interval: `timing()`. Submodules are named after the nodes; an adapter after the node that it feeds.
+    """
+
+    def __init__(self, graph: Graph, plan: Plan) -> None:
+        parts: list[Part] = []
+        names: set[str] = set()
+
+        def append(name: str, component: StreamComponent) -> None:
+            name = unique = re.sub(r"\W", "_", name)
+            while unique in names:
+                unique += "_"
+            names.add(unique)
+            parts.append(Part(unique, type(component).__name__, component))
+
+        for node, x in work(graph):
+            component = build(node, x, plan)
+            if not parts:
+                append("guard", FrameGuard(component.i_beats))
+            for adapter in adapters(parts[-1].component.o_beats, component.i_beats):
+                append(f"{node.name}_{type(adapter).__name__.lower()}", adapter)
+            append(node.name, component)
+        self.parts = tuple(parts)
+        super().__init__(parts[0].component.i_beats, parts[-1].component.o_beats)
+
+    @property
+    def controls(self) -> list[Control]:
+        """Fresh twins of all parts, in order."""
+        return [part.component.control() for part in self.parts]
+
+    def timing(self) -> Timing:
+        """Latency and interval in cycles, exact: equal to simulation."""
+        return measure(lambda: self.controls, self.i_beats.per_frame, self.o_beats.per_frame)
+
+    def control(self) -> Control:
+        return Chain(self.controls)
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        source = wiring.flipped(self.i)
+        for part in self.parts:
+            m.submodules[part.name] = part.component
+            wiring.connect(m, source, part.component.i)
+            source = part.component.o
+        wiring.connect(m, source, wiring.flipped(self.o))
+        return m

@@ -1,0 +1,162 @@
+"""A whole network equals its graph under stalls, and its timing equals the simulation's."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+
+from lutwright.errors import GraphError, LutwrightError, PlanError
+from lutwright.frontend.device import device
+from lutwright.frontend.ir import Array, Graph, Input, Node, Type, verify
+from lutwright.frontend.nodes import ArgMax, Dense, Reshape, Table, Threshold, Transpose
+from lutwright.frontend.planning import NodePlan, Plan
+from lutwright.hdl.engines.base import Folding
+from lutwright.hdl.network import Network
+
+from .harness import run
+
+DEVICE = device("ecp5-85k")
+
+
+def drawn(x: Type, count: int, seed: int) -> Array:
+    return np.random.default_rng(seed).integers(x.lo, x.hi + 1, (count, *x.shape))
+
+
+def threshold(name: str, source: Node, steps: int, rng: np.random.Generator) -> Threshold:
+    x = source.type
+    thresholds = np.sort(rng.integers(x.lo, x.hi + 2, (x.channels, steps)), axis=1)
+    step = rng.choice((-1, 1), x.channels)
+    return Threshold.of(name, source, thresholds, np.where(step < 0, steps, 0), step)
+
+
+def random_network(seed: int) -> tuple[Graph, Plan]:
+    """A chain of random nodes with random foldings; now and then without thresholds, with reshapes, tables."""
+    rng, choose = np.random.default_rng(seed), random.Random(seed)
+    leading = choose.choice([(), (), (2,), (3,)])
+    lo, hi = choose.choice([(0, 1), (0, 3), (-4, 3)])
+    nodes: list[Node] = [Input("in", (), Type((*leading, choose.randint(1, 12)), lo, hi))]
+    folds: dict[str, NodePlan] = {}
+
+    def add(node: Node, engine: str, pe: int, simd: int) -> None:
+        nodes.append(node)
+        folds[node.name] = NodePlan(engine, Folding(pe, simd))
+
+    for layer in range(choose.randint(1, 3)):
+        x = nodes[-1].type
+        if choose.random() < 0.25:
+            nodes.append(
+                Reshape.of(f"reshape.{layer}", nodes[-1], choose.choice([(x.size,), (x.size, 1), (1, *x.shape)]))
+            )
+            x = nodes[-1].type
+        rows = choose.randint(1, 12)
+        signs = choose.random() < 0.5
+        weight = rng.choice((-1, 1) if signs else (-3, 0, 2), (rows, x.channels))
+        engine = "multiply" if not signs else "xnor" if (x.lo, x.hi) == (0, 1) else "addsub"
+        dense = Dense.of(f"dense{layer}", nodes[-1], weight)
+        add(dense, engine, choose.randint(1, rows), choose.randint(1, x.channels))
+        lanes = choose.randint(1, 6)
+        kind = choose.choice(["threshold", "threshold", "threshold", "table", "none"])
+        if kind == "threshold":
+            add(threshold(f"threshold{layer}", dense, choose.choice([1, 1, 3]), rng), "", lanes, lanes)
+        elif kind == "table" and dense.type.hi - dense.type.lo < 200:
+            values = rng.integers(-2, 3, (1, dense.type.hi - dense.type.lo + 1))
+            add(Table.of(f"table{layer}", dense, values), "", lanes, lanes)
+    if choose.random() < 0.5:
+        add(ArgMax.of("argmax", nodes[-1]), "", 1, choose.randint(1, 6))
+    if choose.random() < 0.3:
+        nodes.append(Reshape.of("flat", nodes[-1], (nodes[-1].type.size,)))
+    return verify(Graph(tuple(nodes), nodes[-1].name)), Plan(DEVICE, folds)
+
+
+def check(graph: Graph, plan: Plan, seed: int) -> None:
+    network = Network(graph, plan)
+    x = drawn(graph.input.type, 4, seed)
+    shape, golden = (len(x), *network.o_beats.type.shape), graph.evaluate(x)
+    samples = x.reshape(len(x), *network.i_beats.type.shape)
+    for stalls in ((0.0, 0.0), (0.4, 0.4), (0.0, 0.8), (0.8, 0.0)):
+        found = run(network, samples, stalls, seed)
+        np.testing.assert_array_equal(found.outputs, golden.reshape(shape), err_msg=f"seed {seed}, stalls {stalls}")
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_random_networks(seed: int) -> None:
+    graph, plan = random_network(seed)
+    check(graph, plan, seed)
+
+
+@pytest.mark.parametrize("seed", range(40, 52))
+def test_timing(seed: int) -> None:
+    graph, plan = random_network(seed)
+    network = Network(graph, plan)
+    timing = network.timing()
+    samples = drawn(network.i_beats.type, 24, seed)
+    alone, many = run(network, samples[:1]), run(network, samples)
+    assert timing.latency == alone.last_out[0] - alone.first_in[0]
+    steps = np.diff(many.last_out)[12:]
+    assert timing.interval == -(-int(steps.sum()) // len(steps)), f"seed {seed}: {steps}"
+
+
+def source(channels: int, hi: int = 7, lo: int = 0) -> Input:
+    return Input("in", (), Type((channels,), lo, hi))
+
+
+def single(kind: str) -> tuple[Graph, Plan]:
+    rng, x = np.random.default_rng(5), source(7)
+    nodes: dict[str, Node] = {
+        "threshold": threshold("node", x, 3, rng),
+        "table": Table.of("node", x, rng.integers(-9, 9, (7, 8))),
+        "argmax": ArgMax.of("node", x),
+        "dense": Dense.of("node", x, rng.integers(-2, 3, (5, 7))),
+    }
+    pe = {"argmax": 1}.get(kind, 3)
+    return Graph((x, nodes[kind]), "node"), Plan(DEVICE, {"node": NodePlan("multiply", Folding(pe, 3))})
+
+
+@pytest.mark.parametrize("kind", ["threshold", "table", "argmax", "dense"])
+def test_one_node(kind: str) -> None:
+    check(*single(kind), seed=3)
+
+
+def test_parts_are_named_after_nodes_and_their_cycles_bound_the_interval() -> None:
+    x = source(12, 1)
+    first = Dense.of("fc/1", x, np.random.default_rng(0).choice((-1, 1), (10, 12)))
+    second = ArgMax.of("fc.1", first)
+    plan = Plan(DEVICE, {"fc/1": NodePlan("xnor", Folding(2, 3)), "fc.1": NodePlan("", Folding(1, 1))})
+    network = Network(Graph((x, first, second), "fc.1"), plan)
+    assert [(part.name, part.kind, part.cycles) for part in network.parts] == [
+        ("guard", "FrameGuard", 4),
+        ("fc_1", "FoldedDense", 20),
+        ("fc_1_serializer", "Serializer", 10),
+        ("fc_1_", "ArgMaxUnit", 10),
+    ]
+    assert network.timing().interval == 20
+
+
+def refusals() -> list[tuple[str, Graph, Plan, type[LutwrightError], str]]:
+    x = source(4)
+    dense = Dense.of("dense", x, np.ones((4, 4), dtype=np.int64) * 5)
+    aside = Dense.of("aside", x, np.ones((4, 4), dtype=np.int64))
+    turned = Transpose.of("turned", x, (0,))
+    step = threshold("step", x, 1, np.random.default_rng(0))
+
+    def plan(name: str, engine: str = "multiply", pe: int = 1, simd: int = 1) -> Plan:
+        return Plan(DEVICE, {name: NodePlan(engine, Folding(pe, simd))})
+
+    return [
+        ("transpose", Graph((x, turned), "turned"), plan("turned"), GraphError, "'turned' is a Transpose"),
+        ("branch", Graph((x, dense, aside), "dense"), plan("dense"), GraphError, "aside"),
+        ("nothing", Graph((x,), "in"), plan("in"), GraphError, "must compute something"),
+        ("no plan", Graph((x, dense), "dense"), plan("other"), PlanError, "'dense'"),
+        ("no engine", Graph((x, dense), "dense"), plan("dense", "none"), PlanError, "'dense' must be one of"),
+        ("unfit engine", Graph((x, dense), "dense"), plan("dense", "xnor"), PlanError, "can't compute 'dense'"),
+        ("zero lanes", Graph((x, dense), "dense"), plan("dense", pe=0), PlanError, "'dense' must be at least 1x1"),
+        ("lanes", Graph((x, step), "step"), plan("step", "", 1, 2), PlanError, "'step'"),
+    ]
+
+
+@pytest.mark.parametrize(("graph", "plan", "error", "text"), [pytest.param(*c, id=n) for n, *c in refusals()])
+def test_refusals(graph: Graph, plan: Plan, error: type[LutwrightError], text: str) -> None:
+    with pytest.raises(error, match=text):
+        Network(graph, plan)
