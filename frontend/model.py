@@ -1,0 +1,227 @@
+"""A model as the rest of lutwright sees it: the integer graph, the host's share around it, and their names."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from lutwright.errors import DataError, ImportRefused, ModelError
+from lutwright.frontend import grid as grids
+from lutwright.frontend.grid import Grid
+from lutwright.frontend.ir import Array, Graph, verify
+from lutwright.frontend.onnx_import import host
+from lutwright.frontend.onnx_import.executor import session
+from lutwright.frontend.onnx_import.interpreter import interpret
+from lutwright.frontend.onnx_import.source import Source, read
+from lutwright.frontend.onnx_import.state import Import
+from lutwright.frontend.onnx_import.values import Pending, Quantized
+from lutwright.frontend.passes import run_passes
+
+Anything = NDArray[Any]
+STEPS = 1e-3  # how far the reference may be from our integer, in steps of the grid
+ULPS = 4 * 2.0**-24  # and, relative to the value, for the roundings of the reference's float32
+
+
+@dataclass(frozen=True, eq=False)
+class Tensor:
+    """A quantized ONNX tensor: the IR node that holds its integers, and real = scale * q + offset."""
+
+    name: str
+    node: str
+    scale: NDArray[np.float64]
+    offset: NDArray[np.float64]
+
+    def real(self, q: Array) -> NDArray[np.float64]:
+        """The reals of a batch of the node's integers."""
+        return np.asarray(self.scale * q + self.offset)
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """`input_shape` is one sample's; `batch` is how many samples `pre` and `post` take at once.
+
+    `pre` maps the user's input to the integers of `graph.input`, `post` the integers of `graph.output` (as float64) to
+    the user's outputs. Both hold plain ONNX operators only and must run without graph optimizations. `tensors` has
+    every quantized ONNX tensor that the graph computes. `grid` is the input's, where the graph does not quantize it.
+    """
+
+    graph: Graph
+    pre: onnx.ModelProto
+    post: onnx.ModelProto
+    input_name: str
+    input_shape: tuple[int, ...]
+    input_dtype: np.dtype[Any]
+    output_names: tuple[str, ...]
+    input: Tensor
+    output: Tensor
+    tensors: Mapping[str, Tensor]
+    batch: int
+    batched: bool
+    grid: Grid | None
+    elementwise: bool
+
+    def encode(self, inputs: Anything) -> Array:
+        """The integers of `graph.input` for the user's samples [n, *input_shape]; DataError if these are wrong."""
+        x = self._checked(np.asarray(inputs))
+        (q,) = self._chunked(self._pre, x, self.graph.input.type.shape)
+        if self.grid is not None:
+            self._check_grid(x, q)
+        return q.astype(np.int64)
+
+    def decode(self, q: Array) -> dict[str, Anything]:
+        """The user's outputs by name, for the integers [n, *shape] of `graph.output`."""
+        shape = self.graph[self.graph.output].type.shape
+        if q.shape[1:] != shape:
+            raise DataError(f"the output's integers must have shape {shape} a sample, not {q.shape[1:]}")
+        results = self._chunked(self._post, np.asarray(q, np.float64), None)
+        return dict(zip(self.output_names, results, strict=True))
+
+    @cached_property
+    def digest(self) -> str:
+        """A hash of all that the hardware and the host compute."""
+        state = hashlib.sha256()
+        for node in self.graph:
+            state.update(type(node).__name__.encode())
+            for item in fields(node):
+                value = getattr(node, item.name)
+                state.update(
+                    value.tobytes() + repr(value.shape).encode() if hasattr(value, "tobytes") else repr(value).encode()
+                )
+        for part in (self.pre, self.post):
+            state.update(part.SerializeToString(deterministic=True))
+        return state.hexdigest()
+
+    @cached_property
+    def _pre(self) -> Any:
+        return session(self.pre)
+
+    @cached_property
+    def _post(self) -> Any:
+        return session(self.post)
+
+    def _checked(self, x: Anything) -> Anything:
+        what = f"the input '{self.input_name}'"
+        if x.dtype.kind not in "biuf":
+            raise DataError(f"{what} must hold numbers ({self.input_dtype}), not {x.dtype}")
+        if x.ndim == 0 or x.shape[1:] != self.input_shape:
+            wanted = ", ".join(["samples", *map(str, self.input_shape)])
+            raise DataError(f"{what} must have the shape [{wanted}], not {list(x.shape)}")
+        if not np.isfinite(x).all():
+            sample = int(np.argwhere(~np.isfinite(x))[0][0])
+            raise DataError(f"{what} must be finite, sample {sample} holds NaN or infinity")
+        with np.errstate(all="ignore"):
+            cast = x.astype(self.input_dtype)
+        if x.dtype.kind != "f" or self.input_dtype.kind != "f":
+            if (cast != x).any():
+                raise DataError(f"{what} must hold values of type {self.input_dtype}, found others in {x.dtype}")
+        elif not np.isfinite(cast).all():
+            raise DataError(f"{what} must hold values in the range of {self.input_dtype}")
+        return cast
+
+    def _check_grid(self, x: Anything, q: Array) -> None:
+        assert self.grid is not None
+        real = np.asarray(q * self.grid.scale + self.grid.offset)
+        wrong = (q < self.grid.lo) | (q > self.grid.hi) | (real.astype(x.dtype) != x.reshape(real.shape))
+        if wrong.any():
+            place = tuple(int(index) for index in np.argwhere(wrong)[0])
+            raise DataError(
+                f"the input '{self.input_name}' must lie on its grid (multiples of {self.grid.scale:g} from "
+                f"{self.grid.lo * self.grid.scale + self.grid.offset:g} to "
+                f"{self.grid.hi * self.grid.scale + self.grid.offset:g}), sample {place[0]} holds "
+                f"{x.reshape(real.shape)[place]:g} at {place[1:]}. Round the samples, or name another grid with --input"
+            )
+
+    def _chunked(self, run: Any, x: Anything, shape: tuple[int, ...] | None) -> list[Anything]:
+        """Runs a host model on as many samples at a time as it takes; results are [n, *shape] if shape is given."""
+        name, results = run.get_inputs()[0].name, list[list[Anything]]()
+        filled = np.concatenate([x, np.repeat(x[-1:], -len(x) % self.batch, axis=0)])
+        for start in range(0, len(filled), self.batch):
+            chunk = filled[start : start + self.batch]
+            results.append(run.run(None, {name: chunk.reshape(run.get_inputs()[0].shape)}))
+        if not results:
+            raise DataError("there must be at least one sample, found none")
+        joined = []
+        for parts in zip(*results, strict=True):
+            if shape is not None:
+                joined.append(np.concatenate([part.reshape(self.batch, *shape) for part in parts])[: len(x)])
+            elif self.batched:
+                joined.append(np.concatenate(parts)[: len(parts[0]) * len(x) // self.batch])
+            else:
+                joined.append(np.stack(parts))
+        return joined
+
+
+def load(path: str | Path, input_grid: str | None = None) -> Model:
+    """Imports an ONNX file. `input_grid` names the grid of an input that the graph does not quantize (see `grid`).
+
+    ModelError if the file is no valid model, ImportRefused with all refusals if it holds what cannot be imported,
+    OptionError if the grid is none.
+    """
+    source = read(path)
+    state = interpreted(source, grids.parse(input_grid) if input_grid is not None else source.annotation)
+    if state.refusals:
+        raise ImportRefused(state.refusals)
+    return assemble(source, state)
+
+
+def interpreted(source: Source, grid: Grid | None) -> Import:
+    """Axis 0 is the batch where the input has two or more axes. If it is fixed, larger than 1, and the network mixes
+    its elements, the whole input is one sample."""
+    batched = len(source.dims) > 1
+    first = source.dims[0] if batched else 1
+    state = interpret(source, first or 1, grid)
+    if state.refusals and first is not None and first > 1:
+        whole = interpret(source, 1, grid)
+        return state if whole.refusals else whole
+    return state
+
+
+def assemble(source: Source, state: Import) -> Model:
+    """The Model of an import without refusals."""
+    entry, tensor = state.entry, host.hardware_output(source, state)
+    if entry is None or tensor is None:
+        raise ModelError(
+            "the outputs must all follow from one integer tensor that depends on the input. "
+            "Keep one output, or outputs that are computed from each other"
+        )
+    last = state.values[tensor]
+    assert isinstance(last, Quantized)
+    graph = run_passes(verify(Graph(tuple(state.nodes), last.node.name)))
+    result = state.values[source.outputs[0]]
+    batched = len(source.dims) > 1 and state.batch == (source.dims[0] or 1)
+    shape = source.shape(state.batch)
+    return Model(
+        graph=graph,
+        pre=host.pre(source, state, entry)[0],
+        post=host.post(source, state, tensor)[0],
+        input_name=source.input,
+        input_shape=shape[1:] if batched else shape,
+        input_dtype=source.dtype,
+        output_names=source.outputs,
+        input=_tensor(entry.tensor, entry.value),
+        output=_tensor(tensor, last),
+        tensors={
+            name: _tensor(name, value)
+            for name, value in state.values.items()
+            if isinstance(value, Quantized) and value.node.name in graph.by_name
+        },
+        batch=state.batch if batched else 1,
+        batched=batched,
+        grid=state.grid,
+        elementwise=isinstance(result, (Quantized, Pending)),
+    )
+
+
+def _tensor(name: str, value: Quantized) -> Tensor:
+    scale, offset = (
+        part[0] if value.batched and part.ndim == len(value.shape) else part for part in (value.scale, value.offset)
+    )
+    return Tensor(name, value.node.name, np.asarray(scale), np.asarray(offset))

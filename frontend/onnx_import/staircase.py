@@ -1,0 +1,166 @@
+"""An expression with a quantizer at its end is a staircase over the source's integers: evaluated, not derived.
+
+The expression runs operator by operator as in the reference on the integers that the source's interval allows, once
+for each channel that its constants tell apart. What is monotone becomes a Threshold, anything else a Table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from lutwright.frontend import ir, nodes
+from lutwright.frontend.onnx_import.elementwise import evaluate, monotone
+from lutwright.frontend.onnx_import.state import Import, Refused
+from lutwright.frontend.onnx_import.values import (
+    Anything,
+    Pending,
+    Quantized,
+    Real,
+    aligned,
+    constants_of,
+    map_constants,
+    varies,
+)
+
+MOST_VALUES = 2**20  # integers of a source that are enumerated, per channel
+CHUNK = 2**22  # elements evaluated at a time
+Levels = Callable[..., Anything]
+Rule = Callable[[ir.Array], Anything]  # integers [V, rows] of the source to integers [V, rows]
+
+
+def staircase(state: Import, wish: str, value: Pending, levels: Levels, parameters: Sequence[Anything]) -> Quantized:
+    """The integers `levels(expression(source), *parameters)` as an IR node; its scale and offset are the caller's."""
+    axes, source = _axes(value, parameters), value.source
+    rule = _rule(state, value, levels, parameters, axes)
+    sample_axes = [axis - int(source.batched) for axis in axes]
+    node = _per_channel(state, wish, source.node, sample_axes, rule, monotone(value.expression))
+    return Quantized(node, source.shape, source.batched, source.scale, source.offset, source.dtype)
+
+
+def values_on_interval(state: Import, value: Pending, most: int) -> Real:
+    """The expression's values on all integers of the source, [rows, integers]; Refused if more than `most`."""
+    axes, interval = _axes(value, ()), value.source.node.type
+    if interval.hi - interval.lo >= most:
+        raise Refused(
+            f"the function before it is not affine, and its argument has {interval.hi - interval.lo + 1} values",
+            "Quantize its activations just before it",
+        )
+    rows = int(np.prod([value.shape[axis] for axis in axes], dtype=np.int64))
+    rule = _rule(state, value, lambda real: real, (), axes)
+    return _enumerate(rule, interval.lo, interval.hi, rows).astype(np.float64)
+
+
+def _axes(value: Pending, parameters: Sequence[Anything]) -> list[int]:
+    """The ONNX axes along which a constant varies."""
+    source, rank = value.source, len(value.shape)
+    arrays = [source.scale, source.offset, *constants_of(value.expression), *parameters]
+    for array in arrays:
+        if array.ndim > rank or np.broadcast_shapes(array.shape, source.shape) != source.shape:
+            raise Refused(
+                f"a constant of shape {array.shape} does not fit its input of shape {source.shape}",
+                "Use constants that do not enlarge the activations",
+            )
+    axes = [axis for axis in range(rank) if any(varies(aligned(array, rank), axis) for array in arrays)]
+    if source.batched and 0 in axes:
+        raise Refused("its constants differ between the samples of a batch", "Use the same constants for all samples")
+    return axes
+
+
+def _rule(state: Import, value: Pending, levels: Levels, parameters: Sequence[Anything], axes: list[int]) -> Rule:
+    """The function of the integers [V, rows], rows being the elements of the axes along which constants vary."""
+    source, rank = value.source, len(value.shape)
+
+    def cut(array: Anything) -> Anything:
+        array = aligned(array, rank)
+        for axis in set(range(rank)) - set(axes):
+            array = array.take([0], axis)
+        return array if source.batched else array[np.newaxis]
+
+    scale, offset = cut(source.scale), cut(source.offset)
+    expression = map_constants(value.expression, cut)
+    settings = [cut(parameter) for parameter in parameters]
+    kept = tuple(size if axis in axes else 1 for axis, size in enumerate(value.shape))
+    kept = kept[1:] if source.batched else kept
+
+    def rule(q: ir.Array) -> ir.Array:
+        integers = q.reshape(len(q), *kept)
+        with np.errstate(over="ignore", invalid="ignore"):
+            real = evaluate(state, expression, source.real(integers, scale, offset))
+            if np.isnan(real).any():
+                raise Refused("the values before it are not numbers for some inputs", "Check the model's constants")
+            return np.asarray(levels(real, *settings)).reshape(q.shape)
+
+    return rule
+
+
+def _per_channel(state: Import, wish: str, source: ir.Node, axes: list[int], rule: Rule, certain: bool) -> ir.Node:
+    """The node that applies the rule, with the varying axes moved and merged into the last one and back."""
+    shape = source.type.shape
+    rows = int(np.prod([shape[axis] for axis in axes], dtype=np.int64))
+    if not axes and shape:
+        return _node(state, wish, source, rule, 1, certain)
+    order = [axis for axis in range(len(shape)) if axis not in axes] + axes
+    moved = tuple(shape[axis] for axis in order)
+    merged = (*moved[: len(shape) - len(axes)], rows)
+    node = source
+    if order != sorted(order):
+        node = state.add(nodes.Transpose.of(state.name(f"{wish}_to_channels"), node, tuple(order)))
+    if merged != moved:
+        node = state.add(nodes.Reshape.of(state.name(f"{wish}_merge"), node, merged))
+    node = _node(state, wish, node, rule, rows, certain)
+    if merged != moved:
+        node = state.add(nodes.Reshape.of(state.name(f"{wish}_split"), node, moved))
+    if order != sorted(order):
+        back = tuple(int(axis) for axis in np.argsort(order))
+        node = state.add(nodes.Transpose.of(state.name(f"{wish}_from_channels"), node, back))
+    return node
+
+
+def _node(state: Import, wish: str, source: ir.Node, rule: Rule, rows: int, certain: bool) -> ir.Node:
+    lo, hi = source.type.lo, source.type.hi
+    ends = rule(np.broadcast_to(np.array([[lo], [hi]]), (2, rows)))
+    if certain:
+        thresholds = _bisect(rule, lo, hi, ends)
+    else:
+        if hi - lo >= MOST_VALUES:
+            raise Refused(
+                f"the function before it is not certainly monotone, and its argument has {hi - lo + 1} values",
+                f"Requantize before it, so that at most {MOST_VALUES} values are left",
+            )
+        table = _enumerate(rule, lo, hi, rows)
+        rises = np.diff(table, axis=1) * np.where(ends[1] >= ends[0], 1, -1)[:, np.newaxis]
+        if (rises < 0).any():
+            return state.add(nodes.Table.of(state.name(wish), source, table))
+        thresholds = [np.repeat(np.arange(lo + 1, hi + 1), row) for row in rises]
+    base, step = ends[0], np.where(ends[1] >= ends[0], 1, -1)
+    count = max(len(row) for row in thresholds)
+    padded = np.full((rows, count), hi + 1, np.int64)  # hi + 1 is never reached
+    for index, row in enumerate(thresholds):
+        padded[index, : len(row)] = row
+    return state.add(nodes.Threshold.of(state.name(wish), source, padded, base, step))
+
+
+def _bisect(rule: Rule, lo: int, hi: int, ends: ir.Array) -> list[ir.Array]:
+    """For each row the least integers at which a monotone rule has gone 1, 2, … steps from its value at lo."""
+    heights = np.abs(ends[1] - ends[0])
+    direction = np.where(ends[1] >= ends[0], 1, -1)
+    targets = np.arange(1, int(heights.max(initial=0)) + 1)[:, np.newaxis]
+    below = np.full((len(targets), len(heights)), lo, np.int64)
+    above = np.full_like(below, hi)
+    while len(targets) and (above - below > 1).any():
+        middle = (below + above) // 2
+        reached = direction * (rule(middle) - ends[0]) >= targets
+        above, below = np.where(reached, middle, above), np.where(reached, below, middle)
+    return [above[:height, row] for row, height in enumerate(heights)]
+
+
+def _enumerate(rule: Rule, lo: int, hi: int, rows: int) -> Anything:
+    """The rule's values [rows, hi - lo + 1]."""
+    size = max(1, CHUNK // rows)
+    parts = []
+    for start in range(lo, hi + 1, size):
+        integers = np.arange(start, min(start + size, hi + 1))[:, np.newaxis]
+        parts.append(rule(np.broadcast_to(integers, (len(integers), rows))))
+    return np.ascontiguousarray(np.concatenate(parts).T)
