@@ -21,7 +21,7 @@ from lutwright.frontend.onnx_import.writer import Writer
 INTEGERS = "lutwright_integers"  # the name of the integers in both models
 
 
-def pre(source: Source, state: Import, entry: Entry) -> tuple[onnx.ModelProto, list[str]]:
+def pre(source: Source, state: Import, entry: Entry) -> tuple[onnx.ModelProto, list[onnx.NodeProto]]:
     """From the user's input to the hardware's integers (int64), and the ONNX nodes in it."""
     part = _between(source, state, [entry.tensor], source.input)
     assert part is not None
@@ -33,10 +33,11 @@ def pre(source: Source, state: Import, entry: Entry) -> tuple[onnx.ModelProto, l
     writer.op("Identity", integers, output=INTEGERS)
     shape = source.shape(state.batch)
     given = helper.make_tensor_value_info(source.input, helper.np_dtype_to_tensor_dtype(source.dtype), shape)
-    return writer.model([given], [INTEGERS], "pre"), [node.name for node in part[0]]
+    quantizer = [node for node in source.nodes if node is entry.node]
+    return writer.model([given], [INTEGERS], "pre"), part[0] + quantizer
 
 
-def post(source: Source, state: Import, tensor: str) -> tuple[onnx.ModelProto, list[str]]:
+def post(source: Source, state: Import, tensor: str) -> tuple[onnx.ModelProto, list[onnx.NodeProto]]:
     """From the hardware's integers (as float64) to the user's outputs, and the ONNX nodes in it."""
     part = _between(source, state, source.outputs, tensor)
     value = state.values[tensor]
@@ -47,7 +48,7 @@ def post(source: Source, state: Import, tensor: str) -> tuple[onnx.ModelProto, l
     writer.cast(real, value.dtype, output=tensor)
     _copy(writer, state, *part)
     given = helper.make_tensor_value_info(INTEGERS, onnx.TensorProto.DOUBLE, value.shape)
-    return writer.model([given], source.outputs, "post"), [node.name for node in part[0]]
+    return writer.model([given], source.outputs, "post"), part[0]
 
 
 def hardware_output(source: Source, state: Import) -> str | None:

@@ -36,7 +36,7 @@ def interpret(source: Source, batch: int, grid: Grid | None) -> Import:
         entry = state.add(ir.Input(state.name("input"), (), ir.Type(sample, grid.lo, grid.hi)))
         scale, offset = np.asarray(grid.scale), np.asarray(grid.offset)
         value = Quantized(entry, shape, state.batched(shape), scale, offset, source.dtype)
-        state.entry = Entry(source.input, grid.quantizer(), value)
+        state.entry = Entry(source.input, grid.quantizer(), value, None)
         state.values[source.input] = value
     for node in source.nodes:
         inputs = [state.values[name] if name else None for name in node.input]

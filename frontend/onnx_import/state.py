@@ -39,11 +39,15 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Entry:
-    """The hardware's input: the ONNX tensor that the host computes, what makes it integers, and the result."""
+    """The hardware's input: the ONNX tensor that the host computes, what makes it integers, and the result.
+
+    `node` is the ONNX quantizer; None where the input's grid is given.
+    """
 
     tensor: str
     quantizer: Quantizer
     value: Quantized
+    node: onnx.NodeProto | None
 
 
 @dataclass
