@@ -182,12 +182,16 @@ def load(path: str | Path, input_grid: str | None = None) -> Model:
 def interpreted(source: Source, grid: Grid | None) -> Import:
     """Axis 0 is the batch where the input has two or more axes. If it is fixed, larger than 1, and the network mixes
     its elements, the whole input is one sample."""
-    batched = len(source.dims) > 1
-    first = source.dims[0] if batched else 1
-    state = interpret(source, first or 1, grid)
-    if state.refusals and first is not None and first > 1:
-        whole = interpret(source, 1, grid)
-        return state if whole.refusals else whole
+    first = source.dims[0] or 1 if len(source.dims) > 1 else 0
+    state = interpret(source, first, grid)
+    if state.refusals and first > 1:
+        whole = interpret(source, 0, grid)
+        state = state if whole.refusals else whole
+    if state.refusals and not source.quantizes:
+        raise ModelError(
+            "this is a float-only model: no operator in it quantizes anything. Train or export it with quantization, "
+            "for example with Brevitas or QKeras to QONNX"
+        )
     return state
 
 
@@ -199,10 +203,10 @@ def assemble(source: Source, state: Import) -> Model:
             "the outputs must all follow from one integer tensor that depends on the input. "
             "Keep one output, or outputs that are computed from each other"
         )
-    last = state.values[cut]
-    assert isinstance(last, Quantized)
+    value = host.hardware_value(state, cut)
+    assert value is not None
+    last = value.source
     graph = run_passes(verify(Graph(tuple(state.nodes), last.node.name)))
-    batched = len(source.dims) > 1 and state.batch == (source.dims[0] or 1)
     shape = source.shape(state.batch)
     pre, pre_nodes = host.pre(source, state, entry)
     post, post_nodes = host.post(source, state, cut)
@@ -211,7 +215,7 @@ def assemble(source: Source, state: Import) -> Model:
         pre=pre,
         post=post,
         input_name=source.input,
-        input_shape=shape[1:] if batched else shape,
+        input_shape=shape[1:] if state.batch else shape,
         input_dtype=source.dtype,
         output_names=source.outputs,
         input=tensor(entry.tensor, entry.value),
@@ -221,8 +225,8 @@ def assemble(source: Source, state: Import) -> Model:
             for name, value in state.values.items()
             if isinstance(value, Quantized) and value.node.name in graph.by_name
         },
-        batch=state.batch if batched else 1,
-        batched=batched,
+        batch=state.batch or 1,
+        batched=state.batch > 0,
         grid=state.grid,
         elementwise=frozenset(n for n in source.outputs if isinstance(state.values[n], (Quantized, Pending))),
         pre_nodes=tuple((node.name, node.op_type) for node in pre_nodes),

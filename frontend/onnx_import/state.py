@@ -54,7 +54,8 @@ class Entry:
 class Import:
     """The state of one import: `values` by ONNX tensor name, and the IR nodes built so far.
 
-    `batch` is the concrete size that the batch axis has during the walk. `entry` says where integers begin.
+    `batch` is the concrete size that the batch axis has during the walk, or 0 where there is no batch axis.
+    `entry` says where integers begin.
     """
 
     opset: int
