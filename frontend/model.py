@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from lutwright.errors import DataError, ImportRefused, ModelError
 from lutwright.frontend import grid as grids
+from lutwright.frontend.compare import compare_reference, compare_tensor
 from lutwright.frontend.grid import Grid
 from lutwright.frontend.ir import Array, Graph, verify
 from lutwright.frontend.onnx_import import host
@@ -26,8 +27,7 @@ from lutwright.frontend.onnx_import.values import Pending, Quantized
 from lutwright.frontend.passes import run_passes
 
 Anything = NDArray[Any]
-STEPS = 1e-3  # how far the reference may be from our integer, in steps of the grid
-ULPS = 4 * 2.0**-24  # and, relative to the value, for the roundings of the reference's float32
+__all__ = ["Model", "Tensor", "compare_reference", "compare_tensor", "load"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +51,8 @@ class Model:
     `pre` maps the user's input to the integers of `graph.input`, `post` the integers of `graph.output` (as float64) to
     the user's outputs. Both hold plain ONNX operators only and must run without graph optimizations. `tensors` has
     every quantized ONNX tensor that the graph computes. `grid` is the input's, where the graph does not quantize it.
+    `elementwise` names the outputs that are elementwise functions of the hardware's output.
+    `pre_nodes` and `post_nodes` are the ONNX nodes that the host runs: name and operator.
     """
 
     graph: Graph
@@ -66,7 +68,9 @@ class Model:
     batch: int
     batched: bool
     grid: Grid | None
-    elementwise: bool
+    elementwise: frozenset[str]
+    pre_nodes: tuple[tuple[str, str], ...]
+    post_nodes: tuple[tuple[str, str], ...]
 
     def encode(self, inputs: Anything) -> Array:
         """The integers of `graph.input` for the user's samples [n, *input_shape]; DataError if these are wrong."""
@@ -81,8 +85,11 @@ class Model:
         shape = self.graph[self.graph.output].type.shape
         if q.shape[1:] != shape:
             raise DataError(f"the output's integers must have shape {shape} a sample, not {q.shape[1:]}")
-        results = self._chunked(self._post, np.asarray(q, np.float64), None)
-        return dict(zip(self.output_names, results, strict=True))
+        return self.decode_real(np.asarray(q, np.float64))
+
+    def decode_real(self, q: NDArray[np.float64]) -> dict[str, Anything]:
+        """As `decode`, for values between the integers too: what comparisons with a float reference need."""
+        return dict(zip(self.output_names, self._chunked(self._post, q, None), strict=True))
 
     @cached_property
     def digest(self) -> str:
@@ -175,52 +182,60 @@ def load(path: str | Path, input_grid: str | None = None) -> Model:
 def interpreted(source: Source, grid: Grid | None) -> Import:
     """Axis 0 is the batch where the input has two or more axes. If it is fixed, larger than 1, and the network mixes
     its elements, the whole input is one sample."""
-    batched = len(source.dims) > 1
-    first = source.dims[0] if batched else 1
-    state = interpret(source, first or 1, grid)
-    if state.refusals and first is not None and first > 1:
-        whole = interpret(source, 1, grid)
-        return state if whole.refusals else whole
+    first = source.dims[0] or 1 if len(source.dims) > 1 else 0
+    state = interpret(source, first, grid)
+    if state.refusals and first > 1:
+        whole = interpret(source, 0, grid)
+        state = state if whole.refusals else whole
+    if state.refusals and not source.quantizes:
+        raise ModelError(
+            "this is a float-only model: no operator in it quantizes anything. Train or export it with quantization, "
+            "for example with Brevitas or QKeras to QONNX"
+        )
     return state
 
 
 def assemble(source: Source, state: Import) -> Model:
     """The Model of an import without refusals."""
-    entry, tensor = state.entry, host.hardware_output(source, state)
-    if entry is None or tensor is None:
+    entry, cut = state.entry, host.hardware_output(source, state)
+    if entry is None or cut is None:
         raise ModelError(
             "the outputs must all follow from one integer tensor that depends on the input. "
             "Keep one output, or outputs that are computed from each other"
         )
-    last = state.values[tensor]
-    assert isinstance(last, Quantized)
+    value = host.hardware_value(state, cut)
+    assert value is not None
+    last = value.source
     graph = run_passes(verify(Graph(tuple(state.nodes), last.node.name)))
-    result = state.values[source.outputs[0]]
-    batched = len(source.dims) > 1 and state.batch == (source.dims[0] or 1)
     shape = source.shape(state.batch)
+    pre, pre_nodes = host.pre(source, state, entry)
+    post, post_nodes = host.post(source, state, cut)
     return Model(
         graph=graph,
-        pre=host.pre(source, state, entry)[0],
-        post=host.post(source, state, tensor)[0],
+        pre=pre,
+        post=post,
         input_name=source.input,
-        input_shape=shape[1:] if batched else shape,
+        input_shape=shape[1:] if state.batch else shape,
         input_dtype=source.dtype,
         output_names=source.outputs,
-        input=_tensor(entry.tensor, entry.value),
-        output=_tensor(tensor, last),
+        input=tensor(entry.tensor, entry.value),
+        output=replace(tensor(cut, last), node=graph.output),
         tensors={
-            name: _tensor(name, value)
+            name: tensor(name, value)
             for name, value in state.values.items()
             if isinstance(value, Quantized) and value.node.name in graph.by_name
         },
-        batch=state.batch if batched else 1,
-        batched=batched,
+        batch=state.batch or 1,
+        batched=state.batch > 0,
         grid=state.grid,
-        elementwise=isinstance(result, (Quantized, Pending)),
+        elementwise=frozenset(n for n in source.outputs if isinstance(state.values[n], (Quantized, Pending))),
+        pre_nodes=tuple((node.name, node.op_type) for node in pre_nodes),
+        post_nodes=tuple((node.name, node.op_type) for node in post_nodes),
     )
 
 
-def _tensor(name: str, value: Quantized) -> Tensor:
+def tensor(name: str, value: Quantized) -> Tensor:
+    """The ONNX tensor of that name, without the batch axis."""
     scale, offset = (
         part[0] if value.batched and part.ndim == len(value.shape) else part for part in (value.scale, value.offset)
     )

@@ -82,7 +82,7 @@ def batch_normalization(state: Import, node: onnx.NodeProto, inputs: list[Value 
     factor = gamma * (np.float32(1) / np.sqrt(variance + np.float32(attribute(node, "epsilon", 1e-5))))
     term = beta - mean * factor
     column = (gamma.size, *(1,) * (len(x.shape) - 2))
-    multiply, add = helper.make_node("Mul", ["x", "a"], ["y"]), helper.make_node("Add", ["x", "a"], ["y"])
+    multiply, add = (helper.make_node(kind, ["x", "a"], ["y"], name=node.name) for kind in ("Mul", "Add"))
     scaled = elementwise(state, multiply, [x, Constant(factor.reshape(column))])
     return elementwise(state, add, [*scaled, Constant(term.reshape(column))])
 

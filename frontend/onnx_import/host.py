@@ -15,13 +15,23 @@ from onnx import helper
 from lutwright.frontend.onnx_import.interpreter import LAYERS
 from lutwright.frontend.onnx_import.source import Source
 from lutwright.frontend.onnx_import.state import OPERATORS, Entry, Import
-from lutwright.frontend.onnx_import.values import Constant, Quantized, Raw
+from lutwright.frontend.onnx_import.values import (
+    VARIABLE,
+    Anything,
+    Apply,
+    Constant,
+    Expression,
+    Pending,
+    Quantized,
+    Raw,
+    Variable,
+)
 from lutwright.frontend.onnx_import.writer import Writer
 
 INTEGERS = "lutwright_integers"  # the name of the integers in both models
 
 
-def pre(source: Source, state: Import, entry: Entry) -> tuple[onnx.ModelProto, list[str]]:
+def pre(source: Source, state: Import, entry: Entry) -> tuple[onnx.ModelProto, list[onnx.NodeProto]]:
     """From the user's input to the hardware's integers (int64), and the ONNX nodes in it."""
     part = _between(source, state, [entry.tensor], source.input)
     assert part is not None
@@ -33,32 +43,69 @@ def pre(source: Source, state: Import, entry: Entry) -> tuple[onnx.ModelProto, l
     writer.op("Identity", integers, output=INTEGERS)
     shape = source.shape(state.batch)
     given = helper.make_tensor_value_info(source.input, helper.np_dtype_to_tensor_dtype(source.dtype), shape)
-    return writer.model([given], [INTEGERS], "pre"), [node.name for node in part[0]]
+    quantizer = [node for node in source.nodes if node is entry.node]
+    return writer.model([given], [INTEGERS], "pre"), part[0] + quantizer
 
 
-def post(source: Source, state: Import, tensor: str) -> tuple[onnx.ModelProto, list[str]]:
+def post(source: Source, state: Import, tensor: str) -> tuple[onnx.ModelProto, list[onnx.NodeProto]]:
     """From the hardware's integers (as float64) to the user's outputs, and the ONNX nodes in it."""
     part = _between(source, state, source.outputs, tensor)
-    value = state.values[tensor]
-    assert part is not None and isinstance(value, Quantized)
+    value = hardware_value(state, tensor)
+    assert part is not None and value is not None
     writer = Writer(source.opset)
-    scaled = writer.op("Mul", INTEGERS, writer.constant(value.scale))
-    real = writer.op("Add", scaled, writer.constant(value.offset))
-    writer.cast(real, value.dtype, output=tensor)
+    scaled = writer.op("Mul", INTEGERS, writer.constant(value.source.scale))
+    real = writer.op("Add", scaled, writer.constant(value.source.offset))
+    chain = _write(writer, value.expression, writer.cast(real, value.source.dtype), tensor)
     _copy(writer, state, *part)
     given = helper.make_tensor_value_info(INTEGERS, onnx.TensorProto.DOUBLE, value.shape)
-    return writer.model([given], source.outputs, "post"), [node.name for node in part[0]]
+    return writer.model([given], source.outputs, "post"), chain + part[0]
+
+
+def hardware_value(state: Import, tensor: str) -> Pending | None:
+    """The tensor as a function of the hardware's integers, if it is one."""
+    value = state.values[tensor]
+    if isinstance(value, Quantized):
+        return Pending(value, VARIABLE)
+    return value if isinstance(value, Pending) else None
 
 
 def hardware_output(source: Source, state: Import) -> str | None:
-    """The latest Quantized tensor from which all outputs follow without another layer or quantizer."""
+    """The latest tensor on integers from which all outputs follow without another layer or quantizer."""
     tensors = [source.input] + [name for node in source.nodes for name in node.output if name]
     for tensor in reversed(tensors):
-        if isinstance(state.values[tensor], Quantized):
+        if hardware_value(state, tensor) is not None:
             part = _between(source, state, source.outputs, tensor)
             if part is not None and not any(_integer(node) for node in part[0]):
                 return str(tensor)
     return None
+
+
+def _write(writer: Writer, expression: Expression, real: str, output: str) -> list[onnx.NodeProto]:
+    """The expression as nodes, from the tensor `real` to the tensor `output`."""
+    memo: dict[int, str] = {}
+    operators: list[onnx.NodeProto] = []
+
+    def visit(item: Variable | Apply | Anything | None) -> str:
+        if item is None:
+            return ""
+        if isinstance(item, Variable):
+            return real
+        if not isinstance(item, Apply):
+            return writer.constant(item)
+        if id(item) not in memo:
+            node = onnx.NodeProto()
+            node.CopyFrom(item.operator)
+            del node.input[:], node.output[:]
+            node.ClearField("name")  # names must be unique, and one ONNX node may have become two
+            node.input.extend(visit(argument) for argument in item.arguments)
+            memo[id(item)] = writer.fresh()
+            node.output.append(memo[id(item)])
+            writer.nodes.append(node)
+            operators.append(item.operator)
+        return memo[id(item)]
+
+    writer.op("Identity", visit(expression), output=output)
+    return operators
 
 
 def _integer(node: onnx.NodeProto) -> bool:

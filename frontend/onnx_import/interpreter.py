@@ -20,12 +20,13 @@ REGISTERED = (elementwise, linear, qonnx, selection, structural)  # importing th
 LAYERS = {  # no host's work: refused where they are not supported, even if only outputs follow
     *("Conv", "ConvTranspose", "ConvInteger", "MatMulInteger", "Einsum", "LSTM", "GRU", "RNN", "Attention"),
     *("QLinearConv", "QLinearMatMul", "DeformConv", "If", "Loop", "Scan"),
+    *("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"),
 }
-UNSUPPORTED_FIX = "Replace it, or keep it before the first quantizer or after the last integer layer"
+UNSUPPORTED_FIX = "Replace it by supported operators, or take it out of the model"
 
 
 def interpret(source: Source, batch: int, grid: Grid | None) -> Import:
-    """Walks the graph with the batch axis of that size."""
+    """Walks the graph with the batch axis of that size, or without one (0)."""
     state = Import(source.opset, batch, grid=grid)
     state.values |= {name: Constant(array) for name, array in source.constants.items()}
     shape = source.shape(batch)
@@ -36,7 +37,7 @@ def interpret(source: Source, batch: int, grid: Grid | None) -> Import:
         entry = state.add(ir.Input(state.name("input"), (), ir.Type(sample, grid.lo, grid.hi)))
         scale, offset = np.asarray(grid.scale), np.asarray(grid.offset)
         value = Quantized(entry, shape, state.batched(shape), scale, offset, source.dtype)
-        state.entry = Entry(source.input, grid.quantizer(), value)
+        state.entry = Entry(source.input, grid.quantizer(), value, None)
         state.values[source.input] = value
     for node in source.nodes:
         inputs = [state.values[name] if name else None for name in node.input]
@@ -53,7 +54,7 @@ def _results(state: Import, node: onnx.NodeProto, inputs: list[Value | None]) ->
     domain = "" if node.domain == "ai.onnx" else node.domain
     operator = OPERATORS.get((domain, node.op_type))
     standard, present = domain == "", [value for value in inputs if value is not None]
-    if operator is None and (not standard or node.op_type in LAYERS):
+    if operator is None and (not onnx.defs.has(node.op_type, domain) or node.op_type in LAYERS):
         where = "" if standard else f" of domain '{domain}'"
         raise Refused(f"the operator{where} is not supported yet", UNSUPPORTED_FIX)
     if any(isinstance(value, Unknown) for value in present):

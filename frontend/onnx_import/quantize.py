@@ -41,5 +41,5 @@ def _entry(state: Import, node: onnx.NodeProto, value: Raw, quantizer: Quantizer
     shape = value.shape[1:] if batched else value.shape
     entry = state.add(ir.Input(state.name("input"), (), ir.Type(shape, quantizer.lo, quantizer.hi)))
     result = Quantized(entry, value.shape, batched, quantizer.scale, quantizer.offset, np.dtype(np.float32))
-    state.entry = Entry(node.input[0], quantizer, result)
+    state.entry = Entry(node.input[0], quantizer, result, node)
     return result

@@ -16,13 +16,15 @@ from lutwright.errors import ModelError
 from lutwright.frontend.grid import Grid, annotated
 from lutwright.frontend.onnx_import.values import Anything, Shape
 
-QUANTIZERS = {"Quant", "IntQuant", "BipolarQuant", "MultiThreshold", "Trunc", "FloatQuant"}
-QUANTIZERS |= {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"}
+QUANTIZERS = {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul"}
 
 
 @dataclass(frozen=True)
 class Source:
-    """A valid model: nodes in topological order, each with a name; `dims` of the one input, None where symbolic."""
+    """A valid model: nodes in topological order, each with a name; `dims` of the one input, None where symbolic.
+
+    `quantizes` is False where all operators are ONNX's own and none of them is a quantizing one.
+    """
 
     model: onnx.ModelProto
     opset: int
@@ -33,6 +35,7 @@ class Source:
     dtype: np.dtype[Any]
     outputs: tuple[str, ...]
     annotation: Grid | None
+    quantizes: bool
 
     def shape(self, batch: int) -> Shape:
         """The input's shape where the symbolic batch is `batch`."""
@@ -72,17 +75,10 @@ def _checked(model: onnx.ModelProto) -> Source:
     missing = [name for name in outputs if name not in made]
     if not outputs or missing:
         raise ModelError(f"every output must be computed by a node, {missing or 'there is none'}. Export it again")
-    if not any(node.op_type in QUANTIZERS or node.op_type.startswith("QLinear") for node in nodes):
-        weights = ["MatMul", "Gemm", "Conv", "ConvTranspose", "LSTM", "GRU", "RNN"]
-        if any(node.op_type in weights for node in nodes):
-            raise ModelError(
-                "this is a float-only model: no operator in it quantizes anything. Train or export it with "
-                "quantization, for example with Brevitas or QKeras to QONNX"
-            )
+    quantizes = any(node.op_type in QUANTIZERS or not onnx.defs.has(node.op_type, node.domain) for node in nodes)
     dims, dtype = _input_type(inputs[0])
-    return Source(
-        model, opset, nodes, constants, inputs[0].name, dims, dtype, outputs, annotated(graph, inputs[0].name, dtype)
-    )
+    name, grid = inputs[0].name, annotated(graph, inputs[0].name, dtype)
+    return Source(model, opset, nodes, constants, name, dims, dtype, outputs, grid, quantizes)
 
 
 def _input_type(item: onnx.ValueInfoProto) -> tuple[tuple[int | None, ...], np.dtype[Any]]:
@@ -92,10 +88,10 @@ def _input_type(item: onnx.ValueInfoProto) -> tuple[tuple[int | None, ...], np.d
     dims = tuple(dim.dim_value if dim.HasField("dim_value") else None for dim in tensor.shape.dim)
     if 0 in dims:
         raise ModelError(f"every dimension of the input '{item.name}' must be at least 1, not {list(dims)}")
-    if None in dims[1:]:
+    if None in dims[1:] or dims == (None,):
         raise ModelError(
             f"only the batch (axis 0) of the input '{item.name}' may be symbolic, not {list(dims)}. "
-            "Export it with the other dimensions fixed"
+            "Export it with the other dimensions fixed, and with a batch axis"
         )
     return dims, helper.tensor_dtype_to_np_dtype(tensor.elem_type)
 

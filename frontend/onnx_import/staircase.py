@@ -120,40 +120,34 @@ def _per_channel(state: Import, wish: str, source: ir.Node, axes: list[int], rul
 
 def _node(state: Import, wish: str, source: ir.Node, rule: Rule, rows: int, certain: bool) -> ir.Node:
     lo, hi = source.type.lo, source.type.hi
-    ends = rule(np.broadcast_to(np.array([[lo], [hi]]), (2, rows)))
     if certain:
-        thresholds = _bisect(rule, lo, hi, ends)
+        points, levels = _bisect(rule, lo, hi, rows)
     else:
         if hi - lo >= MOST_VALUES:
             raise Refused(
                 f"the function before it is not certainly monotone, and its argument has {hi - lo + 1} values",
                 f"Requantize before it, so that at most {MOST_VALUES} values are left",
             )
-        table = _enumerate(rule, lo, hi, rows)
-        rises = np.diff(table, axis=1) * np.where(ends[1] >= ends[0], 1, -1)[:, np.newaxis]
-        if (rises < 0).any():
-            return state.add(nodes.Table.of(state.name(wish), source, table))
-        thresholds = [np.repeat(np.arange(lo + 1, hi + 1), row) for row in rises]
-    base, step = ends[0], np.where(ends[1] >= ends[0], 1, -1)
-    count = max(len(row) for row in thresholds)
-    padded = np.full((rows, count), hi + 1, np.int64)  # hi + 1 is never reached
-    for index, row in enumerate(thresholds):
-        padded[index, : len(row)] = row
-    return state.add(nodes.Threshold.of(state.name(wish), source, padded, base, step))
+        levels = _enumerate(rule, lo, hi, rows)
+        points = np.broadcast_to(np.arange(lo, hi + 1), levels.shape)
+    name = state.name(wish)
+    return state.add(nodes.Threshold.fit(name, source, points, levels) or nodes.Table.of(name, source, levels))
 
 
-def _bisect(rule: Rule, lo: int, hi: int, ends: ir.Array) -> list[ir.Array]:
-    """For each row the least integers at which a monotone rule has gone 1, 2, … steps from its value at lo."""
-    heights = np.abs(ends[1] - ends[0])
-    direction = np.where(ends[1] >= ends[0], 1, -1)
-    targets = np.arange(1, int(heights.max(initial=0)) + 1)[:, np.newaxis]
-    below = np.full((len(targets), len(heights)), lo, np.int64)
-    above = np.full_like(below, hi)
+def _bisect(rule: Rule, lo: int, hi: int, rows: int) -> tuple[ir.Array, ir.Array]:
+    """For each row of a monotone rule: lo and the least integers that are 1, 2, … steps away, and their levels."""
+    first, last = rule(np.broadcast_to(np.array([[lo], [hi]]), (2, rows)))
+    direction = np.where(last >= first, 1, -1)
+    targets = np.arange(1, int(np.abs(last - first).max()) + 1)[:, np.newaxis]
+    below = np.full((len(targets), rows), lo, np.int64)
+    above = np.where(targets <= np.abs(last - first), hi, hi + 1)
     while len(targets) and (above - below > 1).any():
-        middle = (below + above) // 2
-        reached = direction * (rule(middle) - ends[0]) >= targets
+        middle = np.minimum((below + above) // 2, hi)
+        reached = direction * (rule(middle) - first) >= targets
         above, below = np.where(reached, middle, above), np.where(reached, below, middle)
-    return [above[:height, row] for row, height in enumerate(heights)]
+    points = np.concatenate([np.full((1, rows), lo), above])
+    levels = np.concatenate([first[np.newaxis], first + direction * targets])
+    return points.T, levels.T
 
 
 def _enumerate(rule: Rule, lo: int, hi: int, rows: int) -> Anything:

@@ -39,18 +39,23 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Entry:
-    """The hardware's input: the ONNX tensor that the host computes, what makes it integers, and the result."""
+    """The hardware's input: the ONNX tensor that the host computes, what makes it integers, and the result.
+
+    `node` is the ONNX quantizer; None where the input's grid is given.
+    """
 
     tensor: str
     quantizer: Quantizer
     value: Quantized
+    node: onnx.NodeProto | None
 
 
 @dataclass
 class Import:
     """The state of one import: `values` by ONNX tensor name, and the IR nodes built so far.
 
-    `batch` is the concrete size that the batch axis has during the walk. `entry` says where integers begin.
+    `batch` is the concrete size that the batch axis has during the walk, or 0 where there is no batch axis.
+    `entry` says where integers begin.
     """
 
     opset: int
