@@ -11,22 +11,25 @@ from lutwright.frontend.device import Device
 from lutwright.frontend.ir import Array, Type
 from lutwright.frontend.nodes import Dense
 from lutwright.hdl.engines.base import Cost, Folding, StreamComponent
-from lutwright.hdl.engines.folded import FoldedDense, folded_cost
+from lutwright.hdl.engines.cost import folded_cost
+from lutwright.hdl.engines.folded import FoldedDense
 from lutwright.hdl.engines.foldings import useful_foldings
 
 
 class ProductLane:
     """A lane with a weight in two's complement (unsigned where no weight is negative)."""
 
+    registered = True
+
     @staticmethod
     def _weight(node: Dense) -> Type:
         return Type((), min(0, int(node.weight.min())), max(0, int(node.weight.max())))
 
-    def weight_bits(self, node: Dense, x: Type) -> int:
+    def weight_bits(self, node: Dense) -> int:
         return self._weight(node).width
 
-    def codes(self, node: Dense, x: Type) -> Array:
-        return node.weight & ((1 << self.weight_bits(node, x)) - 1)
+    def codes(self, node: Dense) -> Array:
+        return node.weight & ((1 << self.weight_bits(node)) - 1)
 
     def term_shape(self, node: Dense, x: Type) -> Shape:
         weight = self._weight(node)

@@ -6,9 +6,10 @@ from functools import cache
 from importlib.metadata import entry_points
 
 from lutwright.errors import OptionError
+from lutwright.hdl.engines.addsub import AddSub
 from lutwright.hdl.engines.base import Engine
 from lutwright.hdl.engines.multiply import Multiply
-from lutwright.hdl.engines.signs import AddSub, Xnor
+from lutwright.hdl.engines.xnor import Xnor
 
 
 @cache

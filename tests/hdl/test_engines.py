@@ -85,7 +85,7 @@ def test_engine_is_evaluate(
     [
         ("xnor", 0, 1, (-1, 0, 1), "weights must be -1 or 1"),
         ("xnor", 0, 2, (-1, 1), "found [0, 2]"),
-        ("addsub", 0, 2, (-2, 1), "found up to 2"),
+        ("addsub", 0, 2, (-2, 1), "found magnitudes up to 2"),
     ],
 )
 def test_an_engine_says_why_not(name: str, lo: int, hi: int, weights: Sequence[int], reason: str) -> None:

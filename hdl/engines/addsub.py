@@ -1,0 +1,65 @@
+"""The engine for ±1 and ternary weights: a lane passes its element or its complement, no product is built.
+
+With s = 1 where the weight is -1, an unsigned k-bit element x gives x xor (s repeated), which is x or (2**k - 1) - x, and
+a signed one x or -x - 1. Summed over a row that is weight · x plus a number that depends on the weights alone, which
+the accumulator's start value takes back. For k = 1 this is XNOR and popcount (Courbariaux et al., "Binarized Neural
+Networks", 2016; Umuroglu et al., "FINN", FPGA 2017).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from amaranth import Mux, Shape, Value
+
+from lutwright.frontend.device import Device
+from lutwright.frontend.ir import Array, Type
+from lutwright.frontend.nodes import Dense
+from lutwright.hdl.engines.base import Cost, Folding, StreamComponent
+from lutwright.hdl.engines.cost import folded_cost
+from lutwright.hdl.engines.folded import FoldedDense
+from lutwright.hdl.engines.foldings import useful_foldings
+
+
+class SignLane:
+    """A lane with a sign bit, above a bit that says non-zero where a weight is 0."""
+
+    registered = False
+
+    def weight_bits(self, node: Dense) -> int:
+        return 1 if (node.weight != 0).all() else 2
+
+    def codes(self, node: Dense) -> Array:
+        sign = (node.weight < 0).astype(np.int64)
+        return sign if self.weight_bits(node) == 1 else (node.weight != 0) + 2 * sign
+
+    def term_shape(self, node: Dense, x: Type) -> Shape:
+        return Shape(x.width, x.signed)
+
+    def term(self, node: Dense, x: Value, code: Value) -> Value:
+        flipped = x.as_unsigned() ^ code[-1].replicate(len(x))
+        return flipped if len(code) == 1 else Mux(code[0], flipped, 0)
+
+    def excess(self, node: Dense, x: Type) -> Array:
+        negatives = (node.weight < 0).sum(axis=1)
+        return np.asarray(-negatives if x.signed else negatives * ((1 << x.width) - 1), dtype=np.int64)
+
+
+class AddSub:
+    """±1 or ternary weights times k-bit elements, PE x SIMD at a time, without multipliers."""
+
+    name = "addsub"
+
+    def supports(self, node: Dense, x: Type, device: Device) -> str | None:
+        largest = int(np.abs(node.weight).max())
+        return None if largest <= 1 else f"weights must be -1, 0 or 1, found magnitudes up to {largest}"
+
+    def foldings(self, node: Dense, x: Type) -> Iterable[Folding]:
+        return useful_foldings(*node.weight.shape)
+
+    def cost(self, node: Dense, x: Type, folding: Folding, device: Device) -> Cost:
+        return folded_cost(node, x, folding, SignLane(), device)
+
+    def build(self, node: Dense, x: Type, folding: Folding, device: Device) -> StreamComponent:
+        return FoldedDense(node, x, folding, SignLane())
