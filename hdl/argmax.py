@@ -7,6 +7,7 @@ from amaranth import Const, Module, Mux, Signal
 from lutwright.frontend.ir import Type
 from lutwright.frontend.nodes import ArgMax
 from lutwright.hdl.beats import Beats
+from lutwright.hdl.compare import exceeds
 from lutwright.hdl.engines.base import StreamComponent
 from lutwright.hdl.timing import Control, Pipeline
 
@@ -60,9 +61,10 @@ class ArgMaxUnit(StreamComponent):
                 m.d.sync += [now.eq(then) for now, then in zip((valid, last, position), before, strict=True)]
 
         ((value, lane),) = best
-        largest, channel = Signal(shape), self.o.payload.data[0]
+        complement = Signal(shape.width)  # of the largest so far
+        channel = self.o.payload.data[0]
         with m.If(advance):
             m.d.sync += [self.o.valid.eq(valid & (position == folds - 1)), self.o.payload.last.eq(last)]
-            with m.If(valid & ((position == 0) | (value > largest))):
-                m.d.sync += [largest.eq(value), channel.eq(position * self.used + lane)]
+            with m.If(valid & ((position == 0) | exceeds(value, complement))):
+                m.d.sync += [complement.eq(~value), channel.eq(position * self.used + lane)]
         return m

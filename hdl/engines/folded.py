@@ -48,7 +48,7 @@ class FoldedDense(StreamComponent):
     NF = ceil(N / PE), SF = ceil(K / SIMD). Where NF > 1 a ReplayBuffer gives each vector NF times; a counter reads the
     weights beside it; PE trees add SIMD products each, PE accumulators SF sums modulo 2 ** (width of y).
     Ports: i: Beats(x, SIMD), o: Beats(node.type, PE). Throughput: NF * SF cycles a vector, without bubbles.
-    Latency: `depth` cycles after the last of SF beats, two more where NF > 1; `i.ready` then depends on state alone.
+    Latency: `depth` cycles after the last of SF beats, one more where NF > 1; `i.ready` then depends on state alone.
     Source: the matrix-vector unit of Umuroglu et al., "FINN", FPGA 2017, section 4.2.
     """
 

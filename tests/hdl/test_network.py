@@ -15,6 +15,7 @@ from lutwright.frontend.planning import NodePlan, Plan
 from lutwright.hdl.engines.base import Folding
 from lutwright.hdl.network import Network
 
+from .checks import check
 from .harness import run
 
 DEVICE = device("ecp5-85k")
@@ -70,23 +71,22 @@ def random_network(seed: int) -> tuple[Graph, Plan]:
     return verify(Graph(tuple(nodes), nodes[-1].name)), Plan(DEVICE, folds)
 
 
-def check(graph: Graph, plan: Plan, seed: int) -> None:
-    network = Network(graph, plan)
-    x = drawn(graph.input.type, 4, seed)
-    shape, golden = (len(x), *network.o_beats.type.shape), graph.evaluate(x)
-    samples = x.reshape(len(x), *network.i_beats.type.shape)
-    for stalls in ((0.0, 0.0), (0.4, 0.4), (0.0, 0.8), (0.8, 0.0)):
-        found = run(network, samples, stalls, seed)
-        np.testing.assert_array_equal(found.outputs, golden.reshape(shape), err_msg=f"seed {seed}, stalls {stalls}")
+def equals_graph(graph: Graph, plan: Plan, seed: int) -> None:
+    """Rung 1 for a whole network; its frames are those inside the Reshapes at the graph's two ends."""
+    check(
+        lambda: Network(graph, plan),
+        lambda samples: graph.evaluate(samples.reshape(len(samples), *graph.input.type.shape)),
+        seed,
+    )
 
 
-@pytest.mark.parametrize("seed", range(24))
+@pytest.mark.parametrize("seed", range(20))
 def test_random_networks(seed: int) -> None:
     graph, plan = random_network(seed)
-    check(graph, plan, seed)
+    equals_graph(graph, plan, seed)
 
 
-@pytest.mark.parametrize("seed", range(40, 52))
+@pytest.mark.parametrize("seed", range(40, 50))
 def test_timing(seed: int) -> None:
     graph, plan = random_network(seed)
     network = Network(graph, plan)
@@ -116,7 +116,7 @@ def single(kind: str) -> tuple[Graph, Plan]:
 
 @pytest.mark.parametrize("kind", ["threshold", "table", "argmax", "dense"])
 def test_one_node(kind: str) -> None:
-    check(*single(kind), seed=3)
+    equals_graph(*single(kind), seed=3)
 
 
 def test_parts_are_named_after_nodes_and_their_cycles_bound_the_interval() -> None:
