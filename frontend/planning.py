@@ -6,7 +6,27 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lutwright.frontend.device import Device
-from lutwright.hdl.engines.base import Folding
+from lutwright.hdl.engines.base import Cost, Folding
+
+
+@dataclass(frozen=True)
+class Fps:
+    """The smallest plan that reaches so many frames a second at the planned clock."""
+
+    frames_per_second: float
+
+
+@dataclass(frozen=True)
+class Latency:
+    """The lowest latency that fits the device."""
+
+
+@dataclass(frozen=True)
+class Smallest:
+    """The fewest resources; among equals the fewest cycles."""
+
+
+Goal = Fps | Latency | Smallest
 
 
 @dataclass(frozen=True)
@@ -19,8 +39,9 @@ class NodePlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """`nodes` names every node but Input and Reshape; `explanation` says line by line why these foldings."""
+    """`nodes` names every node but Input and Reshape; `cost` is predicted; `explanation` says why, line by line."""
 
     device: Device
     nodes: Mapping[str, NodePlan]
+    cost: Cost = Cost(0, 0, 0, 0, 0)
     explanation: tuple[str, ...] = ()
