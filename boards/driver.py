@@ -149,7 +149,9 @@ class BoardDriver:
                     if reply.sequence == frame.sequence and reply.type == frame.type | 0x80:
                         return reply.payload
                     why = _error(reply)
-        raise LinkError(f"the board must answer, but: {why}. Check that it is programmed, the cable, and the baud rate.")
+        raise LinkError(
+            f"the board must answer, but: {why}. Check that it is programmed, the cable, and the baud rate."
+        )
 
     def _receive(self) -> bytes:
         return bytes(self._port.read(max(1, self._port.in_waiting)))

@@ -164,9 +164,7 @@ class ReplyWriter(wiring.Component):
                 with m.If(self.bytes.ready):
                     m.d.sync += escape.eq(1)
             with m.Else():
-                m.d.comb += self.bytes.payload.eq(
-                    Mux(escape, Mux(plain == END, ESC_END, ESC_ESC), plain)
-                )
+                m.d.comb += self.bytes.payload.eq(Mux(escape, Mux(plain == END, ESC_END, ESC_ESC), plain))
                 with m.If(self.bytes.ready):
                     m.d.comb += taken.eq(1)
                     m.d.sync += escape.eq(0)
@@ -212,7 +210,11 @@ class ReplyWriter(wiring.Component):
                     with m.If(index[0]):
                         m.next = "END"
             with m.State("END"):
-                m.d.comb += [self.bytes.valid.eq(1), self.bytes.payload.eq(END), self.replies.ready.eq(self.bytes.ready)]
+                m.d.comb += [
+                    self.bytes.valid.eq(1),
+                    self.bytes.payload.eq(END),
+                    self.replies.ready.eq(self.bytes.ready),
+                ]
                 with m.If(self.bytes.ready):
                     m.next = "IDLE"
         return m

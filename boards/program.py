@@ -19,7 +19,11 @@ def program(bitstream: Path, board: Board) -> None:
             f"'openfpgaloader', or load {bitstream} with another tool."
         )
     done = subprocess.run(
-        [loader, "-b", board.loader, str(bitstream)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+        [loader, "-b", board.loader, str(bitstream)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
     )
     if done.returncode != 0:
         raise ToolError(

@@ -20,9 +20,7 @@ DIVISOR = 4  # clock cycles a bit: the fewest, so that little time is spent on t
 DIGEST = 0x6C757477
 
 
-def simulate_board(
-    core: StreamComponent, samples: Array, progress: Callable[[int, int], None] | None = None
-) -> Array:
+def simulate_board(core: StreamComponent, samples: Array, progress: Callable[[int, int], None] | None = None) -> Array:
     """The outputs for `samples` [n, *core.i_beats.type.shape], as the host driver gets them from the pins.
 
     ToolError if the simulation can't be built or fails, LinkError if the driver gets no good answer.

@@ -127,7 +127,13 @@ def soft_targets(x: Tensor, y: Tensor, seeds: int, epochs: int) -> Tensor:
     for seed in range(seeds):
         torch.manual_seed(seed)
         teacher = nn.Sequential(
-            nn.BatchNorm1d(64), nn.Linear(64, 128), nn.ReLU(), nn.Dropout(0.3), nn.Linear(128, 128), nn.ReLU(), nn.Linear(128, 10)
+            nn.BatchNorm1d(64),
+            nn.Linear(64, 128),
+            nn.ReLU(),
+            nn.Dropout(0.3),
+            nn.Linear(128, 128),
+            nn.ReLU(),
+            nn.Linear(128, 10),
         )
         train(teacher, x, y, epochs, seed)
         with torch.no_grad():
@@ -155,7 +161,9 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     pixels, labels = load_digits(return_X_y=True)
-    x, x_test, y, y_test = train_test_split(pixels.astype(np.float32), labels, test_size=0.2, stratify=labels, random_state=0)
+    x, x_test, y, y_test = train_test_split(
+        pixels.astype(np.float32), labels, test_size=0.2, stratify=labels, random_state=0
+    )
     fit, validate = train_test_split(np.arange(len(x)), test_size=1 / 6, stratify=y, random_state=0)
     tx, ty = torch.from_numpy(x), torch.from_numpy(y)
     targets = soft_targets(tx[fit], ty[fit], 3, 60)
