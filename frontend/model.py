@@ -159,8 +159,8 @@ class Model:
         for parts in zip(*results, strict=True):
             if shape is not None:
                 joined.append(np.concatenate([part.reshape(self.batch, *shape) for part in parts])[: len(x)])
-            elif self.batched:
-                joined.append(np.concatenate(parts)[: len(parts[0]) * len(x) // self.batch])
+            elif self.batched and parts[0].ndim and len(parts[0]) == self.batch:
+                joined.append(np.concatenate(parts)[: len(x)])
             else:
                 joined.append(np.stack(parts))
         return joined

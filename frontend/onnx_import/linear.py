@@ -28,6 +28,7 @@ from lutwright.frontend.onnx_import.values import (
     varies,
 )
 
+MOST_LEVELS = 2**16  # values of an activation that gets a grid of its own
 QUANTIZE = "Quantize its activations just before it"
 FROM_INPUT = "Name the grid of the model's input with --input, for example --input int8 or --input 'fixed<16,6>'"
 
@@ -91,7 +92,7 @@ def integers(state: Import, node: onnx.NodeProto, value: Value | None) -> Quanti
 def _own_grid(state: Import, node: onnx.NodeProto, value: Pending) -> Quantized:
     """What the chain's values are exact multiples of: relu of a quantized tensor keeps the tensor's own scale."""
     source = value.source
-    reals = values_on_interval(state, value, LARGEST)
+    reals = values_on_interval(state, value, MOST_LEVELS)
     step = float(np.abs(source.scale.flat[0]))
     if step == 0 or (np.asarray(np.round(reals / step) * step).astype(source.dtype) != reals).any():
         grid = on_grid(reals)
