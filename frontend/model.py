@@ -176,7 +176,14 @@ def load(path: str | Path, input_grid: str | None = None) -> Model:
     state = interpreted(source, grids.parse(input_grid) if input_grid is not None else source.annotation)
     if state.refusals:
         raise ImportRefused(state.refusals)
-    return assemble(source, state)
+    model = assemble(source, state)
+    for name, part in (("before", "_pre"), ("after", "_post")):
+        try:
+            getattr(model, part)
+        except Exception as error:  # onnxruntime's exceptions have no common type
+            reason = str(error).splitlines()[0]
+            raise ModelError(f"the host's share {name} the hardware cannot run in onnxruntime: {reason}") from error
+    return model
 
 
 def interpreted(source: Source, grid: Grid | None) -> Import:

@@ -131,7 +131,7 @@ def dense(state: Import, node: onnx.NodeProto, x: Quantized, weight: Lattice, al
         offset = np.asarray(x_offset @ (weight.scale * weight.q))
     result = state.add(nodes.Dense.of(state.name(node.name or node.op_type), x.node, np.ascontiguousarray(q.T)))
     shape = (*x.shape[:-1], outer)
-    return Quantized(result, shape, x.batched, reduced(alpha * scale), reduced(alpha * offset), x.dtype)
+    return Quantized(result, shape, x.batched, reduced(alpha * scale), reduced(alpha * offset), weight.dtype)
 
 
 def _folded(x_scale: Real, weight: Lattice) -> tuple[Real, ir.Array]:
@@ -161,22 +161,22 @@ def _matrix(value: Constant) -> Lattice:
         return value.lattice
     array = value.array.astype(np.float64)
     if (array == np.round(array)).all():
-        return Lattice(array.astype(np.int64), np.ones(array.shape))
+        return Lattice(array.astype(np.int64), np.ones(array.shape), value.array.dtype)
     q, scale = np.empty(array.shape, np.int64), np.empty(array.shape)
     for column in range(array.shape[1]):
         grid = on_grid(array[:, column])
         if grid is None:
             raise Refused("its weights are not quantized", "Quantize the weights, or export with weight quantizers")
         scale[:, column], q[:, column] = grid
-    return Lattice(q, scale)
+    return Lattice(q, scale, value.array.dtype)
 
 
 def _column(value: Constant) -> Constant:
     lattice = value.lattice
     if lattice is not None:
-        lattice = Lattice(lattice.q.reshape(-1, 1), lattice.scale.reshape(-1, 1))
+        lattice = replace(lattice, q=lattice.q.reshape(-1, 1), scale=lattice.scale.reshape(-1, 1))
     return Constant(value.array.reshape(-1, 1), lattice)
 
 
 def _transposed(weight: Lattice) -> Lattice:
-    return Lattice(weight.q.T, weight.scale.T)
+    return replace(weight, q=weight.q.T, scale=weight.scale.T)
