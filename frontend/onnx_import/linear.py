@@ -93,6 +93,8 @@ def _own_grid(state: Import, node: onnx.NodeProto, value: Pending) -> Quantized:
     """What the chain's values are exact multiples of: relu of a quantized tensor keeps the tensor's own scale."""
     source = value.source
     reals = values_on_interval(state, value, MOST_LEVELS)
+    if not np.isfinite(reals).all():
+        raise Refused("the function before it gives infinite values", QUANTIZE)
     step = float(np.abs(source.scale.flat[0]))
     if step == 0 or (np.asarray(np.round(reals / step) * step).astype(source.dtype) != reals).any():
         grid = on_grid(reals)

@@ -179,6 +179,18 @@ CASES: list[tuple[str, list[Line], list[Any], str | None, list[str]]] = [
         ["Threshold", "Dense"],
     ),
     (
+        "a sigmoid of a wide accumulator",
+        [
+            quant("a", "x", 2.0**-10, 16),
+            ("m", "MatMul", ["a", 7 * W.T], {}),
+            ("s", "Sigmoid", ["m"], {}),
+            quant("y", "s", 2.0**-6, 6, 0),
+        ],
+        ["n", 3],
+        None,
+        ["Dense", "Threshold"],
+    ),
+    (
         "weights on the left of a column",
         [quant("a", "x"), ("m", "MatMul", [W, "a"], {}), quant("y", "m", 3.0)],
         [1, 3, 2],
