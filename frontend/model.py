@@ -118,6 +118,8 @@ class Model:
         what = f"the input '{self.input_name}'"
         if x.dtype.kind not in "biuf":
             raise DataError(f"{what} must hold numbers ({self.input_dtype}), not {x.dtype}")
+        if x.shape[1:] == (1, *self.input_shape) and self.batched and self.batch == 1:
+            x = x[:, 0]  # samples that carry the model's own batch axis of 1
         if x.ndim == 0 or x.shape[1:] != self.input_shape:
             wanted = ", ".join(["samples", *map(str, self.input_shape)])
             raise DataError(f"{what} must have the shape [{wanted}], not {list(x.shape)}")

@@ -7,11 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 import onnx
-from onnx import helper
 
 from lutwright.frontend import ir, nodes
 from lutwright.frontend.onnx_import.constants import LARGEST, common_step, on_grid
-from lutwright.frontend.onnx_import.elementwise import affine, elementwise
+from lutwright.frontend.onnx_import.elementwise import affine
 from lutwright.frontend.onnx_import.staircase import staircase, values_on_interval
 from lutwright.frontend.onnx_import.state import Import, Refused, attribute, constant, operator
 from lutwright.frontend.onnx_import.values import (
@@ -56,22 +55,21 @@ def matmul(state: Import, node: onnx.NodeProto, inputs: list[Value | None]) -> S
 
 @operator("Gemm", integer=True)
 def gemm(state: Import, node: onnx.NodeProto, inputs: list[Value | None]) -> Sequence[Value]:
-    """alpha * A' @ B' + beta * C, with C added in float32 as onnxruntime does."""
+    """alpha * A @ B' + beta * C, rounded once, with beta * C rounded before: as onnxruntime does where sums are exact."""
     a, b, *rest = inputs
-    turn_a, turn_b = attribute(node, "transA", 0), attribute(node, "transB", 0)
-    alpha, beta = attribute(node, "alpha", 1.0), attribute(node, "beta", 1.0)
-    if isinstance(b, Constant):
-        if turn_a:
-            raise Refused("it transposes its activations (transA), so that the batch would be last", "Use transA=0")
-        x = integers(state, node, a)
-        result: Value = dense(state, node, x, _transposed(_matrix(b)) if turn_b else _matrix(b), float(alpha))
-    else:
+    if not isinstance(b, Constant):
         raise Refused("its second operand is no constant, which is not supported yet", "Use a quantized constant as B")
-    if rest and rest[0] is not None and beta != 0:
-        bias = constant(rest[0], "bias") * np.float32(beta)
-        add = helper.make_node("Add", ["x", "bias"], ["y"], name=node.name)
-        (result,) = elementwise(state, add, [result, Constant(np.asarray(bias, np.float32))])
-    return [result]
+    if attribute(node, "transA", 0):
+        raise Refused("it transposes its activations (transA), so that the batch would be last", "Use transA=0")
+    weight = _transposed(_matrix(b)) if attribute(node, "transB", 0) else _matrix(b)
+    result = dense(state, node, integers(state, node, a), weight, attribute(node, "alpha", 1.0))
+    if not rest or rest[0] is None:
+        return [result]
+    c = constant(rest[0], "bias")
+    bias = np.asarray(c * c.dtype.type(attribute(node, "beta", 1.0))).astype(np.float64)
+    if np.broadcast_shapes(bias.shape, result.shape) != result.shape or not np.isfinite(bias).all():
+        raise Refused(f"its bias of shape {bias.shape} must be finite and fit {result.shape}", "Export the model again")
+    return [replace(result, offset=reduced(aligned(result.offset, len(result.shape)) + bias))]
 
 
 def integers(state: Import, node: onnx.NodeProto, value: Value | None) -> Quantized:
