@@ -118,6 +118,8 @@ class Model:
         what = f"the input '{self.input_name}'"
         if x.dtype.kind not in "biuf":
             raise DataError(f"{what} must hold numbers ({self.input_dtype}), not {x.dtype}")
+        if x.shape[1:] == (1, *self.input_shape) and self.batched and self.batch == 1:
+            x = x[:, 0]  # samples that carry the model's own batch axis of 1
         if x.ndim == 0 or x.shape[1:] != self.input_shape:
             wanted = ", ".join(["samples", *map(str, self.input_shape)])
             raise DataError(f"{what} must have the shape [{wanted}], not {list(x.shape)}")
@@ -159,8 +161,8 @@ class Model:
         for parts in zip(*results, strict=True):
             if shape is not None:
                 joined.append(np.concatenate([part.reshape(self.batch, *shape) for part in parts])[: len(x)])
-            elif self.batched:
-                joined.append(np.concatenate(parts)[: len(parts[0]) * len(x) // self.batch])
+            elif self.batched and parts[0].ndim and len(parts[0]) == self.batch:
+                joined.append(np.concatenate(parts)[: len(x)])
             else:
                 joined.append(np.stack(parts))
         return joined
@@ -176,7 +178,14 @@ def load(path: str | Path, input_grid: str | None = None) -> Model:
     state = interpreted(source, grids.parse(input_grid) if input_grid is not None else source.annotation)
     if state.refusals:
         raise ImportRefused(state.refusals)
-    return assemble(source, state)
+    model = assemble(source, state)
+    for name, part in (("before", "_pre"), ("after", "_post")):
+        try:
+            getattr(model, part)
+        except Exception as error:  # onnxruntime's exceptions have no common type
+            reason = str(error).splitlines()[0]
+            raise ModelError(f"the host's share {name} the hardware cannot run in onnxruntime: {reason}") from error
+    return model
 
 
 def interpreted(source: Source, grid: Grid | None) -> Import:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 from math import gcd
 
 import numpy as np
 import onnx
+from onnx import helper
 
 from lutwright.frontend import ir
 from lutwright.frontend.onnx_import.state import Import, attribute
@@ -31,17 +33,18 @@ def _lattice(state: Import, node: onnx.NodeProto, inputs: Sequence[Constant | No
         operands.reverse()
     if not operands or operands[0].lattice is None:
         return None
-    q, scale, rest = operands[0].lattice.q, operands[0].lattice.scale, [value.array for value in operands[1:]]
+    lattice, rest = operands[0].lattice, [value.array for value in operands[1:]]
+    q, scale = lattice.q, lattice.scale
     if kind in MOVES:
-        return Lattice(state.execute(node, [q, *rest])[0], state.execute(node, [scale, *rest])[0])
+        return replace(lattice, q=state.execute(node, [q, *rest])[0], scale=state.execute(node, [scale, *rest])[0])
     if kind == "Cast" and attribute(node, "to", 0) in FLOATS:
-        return operands[0].lattice
+        return replace(lattice, dtype=helper.tensor_dtype_to_np_dtype(attribute(node, "to", 0)))
     if kind == "Neg":
-        return Lattice(-q, scale)
+        return replace(lattice, q=-q)
     if kind in ("Mul", "Div"):
         factor = rest[0].astype(np.float64)
         scale = np.asarray(scale * factor if kind == "Mul" else scale / factor)
-        return Lattice(np.broadcast_to(q, scale.shape), scale)
+        return replace(lattice, q=np.broadcast_to(q, scale.shape), scale=scale)
     return None
 
 

@@ -19,6 +19,7 @@ from onnx.reference import ReferenceEvaluator
 from lutwright.frontend.onnx_import.values import Anything
 
 IR_VERSION = 8
+MOST_SESSIONS = 256
 _sessions: dict[bytes, Any] = {}
 
 
@@ -43,6 +44,8 @@ def execute(node: onnx.NodeProto, inputs: Sequence[Anything | None], opset: int)
     feed = {f"i{index}": np.asarray(array) for index, array in enumerate(inputs) if array is not None}
     try:
         if key not in _sessions:
+            if len(_sessions) >= MOST_SESSIONS:
+                _sessions.clear()
             _sessions[key] = session(model)
         outputs = _sessions[key].run(None, feed)
     except Exception:

@@ -54,9 +54,10 @@ def _results(state: Import, node: onnx.NodeProto, inputs: list[Value | None]) ->
     domain = "" if node.domain == "ai.onnx" else node.domain
     operator = OPERATORS.get((domain, node.op_type))
     standard, present = domain == "", [value for value in inputs if value is not None]
-    if operator is None and (not onnx.defs.has(node.op_type, domain) or node.op_type in LAYERS):
+    if operator is None and (not standard or not onnx.defs.has(node.op_type) or node.op_type in LAYERS):
         where = "" if standard else f" of domain '{domain}'"
         raise Refused(f"the operator{where} is not supported yet", UNSUPPORTED_FIX)
+    _check_arity(state, node, len(inputs), len(present), operator.arity if operator is not None else 0)
     if any(isinstance(value, Unknown) for value in present):
         return [Unknown()] * len(node.output)
     hosts = [value for value in present if isinstance(value, Host)]
@@ -76,3 +77,16 @@ def _results(state: Import, node: onnx.NodeProto, inputs: list[Value | None]) ->
         reason = "the operator is not supported between integer layers"
         return [Host(Refusal(node.name, node.op_type, reason, UNSUPPORTED_FIX))] * len(node.output)
     return operator.handler(state, node, inputs)
+
+
+def _check_arity(state: Import, node: onnx.NodeProto, count: int, present: int, arity: int) -> None:
+    if arity:
+        low, high = arity, arity
+    else:
+        try:
+            schema = onnx.defs.get_schema(node.op_type, state.opset, node.domain)
+        except onnx.defs.SchemaError:
+            raise Refused(f"ONNX opset {state.opset} does not have it", "Export with the opset that has it") from None
+        low, high = schema.min_input, schema.max_input
+    if not low <= count <= high or (arity and present < arity):
+        raise Refused(f"it must have {low} to {high} inputs, not {count}", "Export the model again")

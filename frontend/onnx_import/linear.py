@@ -7,11 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 import onnx
-from onnx import helper
 
 from lutwright.frontend import ir, nodes
 from lutwright.frontend.onnx_import.constants import LARGEST, common_step, on_grid
-from lutwright.frontend.onnx_import.elementwise import affine, elementwise
+from lutwright.frontend.onnx_import.elementwise import affine
 from lutwright.frontend.onnx_import.staircase import staircase, values_on_interval
 from lutwright.frontend.onnx_import.state import Import, Refused, attribute, constant, operator
 from lutwright.frontend.onnx_import.values import (
@@ -28,6 +27,7 @@ from lutwright.frontend.onnx_import.values import (
     varies,
 )
 
+MOST_LEVELS = 2**16  # values of an activation that gets a grid of its own
 QUANTIZE = "Quantize its activations just before it"
 FROM_INPUT = "Name the grid of the model's input with --input, for example --input int8 or --input 'fixed<16,6>'"
 
@@ -55,22 +55,21 @@ def matmul(state: Import, node: onnx.NodeProto, inputs: list[Value | None]) -> S
 
 @operator("Gemm", integer=True)
 def gemm(state: Import, node: onnx.NodeProto, inputs: list[Value | None]) -> Sequence[Value]:
-    """alpha * A' @ B' + beta * C, with C added in float32 as onnxruntime does."""
+    """alpha * A @ B' + beta * C, rounded once, with beta * C rounded before: as onnxruntime does where sums are exact."""
     a, b, *rest = inputs
-    turn_a, turn_b = attribute(node, "transA", 0), attribute(node, "transB", 0)
-    alpha, beta = attribute(node, "alpha", 1.0), attribute(node, "beta", 1.0)
-    if isinstance(b, Constant):
-        if turn_a:
-            raise Refused("it transposes its activations (transA), so that the batch would be last", "Use transA=0")
-        x = integers(state, node, a)
-        result: Value = dense(state, node, x, _transposed(_matrix(b)) if turn_b else _matrix(b), float(alpha))
-    else:
+    if not isinstance(b, Constant):
         raise Refused("its second operand is no constant, which is not supported yet", "Use a quantized constant as B")
-    if rest and rest[0] is not None and beta != 0:
-        bias = constant(rest[0], "bias") * np.float32(beta)
-        add = helper.make_node("Add", ["x", "bias"], ["y"], name=node.name)
-        (result,) = elementwise(state, add, [result, Constant(np.asarray(bias, np.float32))])
-    return [result]
+    if attribute(node, "transA", 0):
+        raise Refused("it transposes its activations (transA), so that the batch would be last", "Use transA=0")
+    weight = _transposed(_matrix(b)) if attribute(node, "transB", 0) else _matrix(b)
+    result = dense(state, node, integers(state, node, a), weight, attribute(node, "alpha", 1.0))
+    if not rest or rest[0] is None:
+        return [result]
+    c = constant(rest[0], "bias")
+    bias = np.asarray(c * c.dtype.type(attribute(node, "beta", 1.0))).astype(np.float64)
+    if np.broadcast_shapes(bias.shape, result.shape) != result.shape or not np.isfinite(bias).all():
+        raise Refused(f"its bias of shape {bias.shape} must be finite and fit {result.shape}", "Export the model again")
+    return [replace(result, offset=reduced(aligned(result.offset, len(result.shape)) + bias))]
 
 
 def integers(state: Import, node: onnx.NodeProto, value: Value | None) -> Quantized:
@@ -91,7 +90,9 @@ def integers(state: Import, node: onnx.NodeProto, value: Value | None) -> Quanti
 def _own_grid(state: Import, node: onnx.NodeProto, value: Pending) -> Quantized:
     """What the chain's values are exact multiples of: relu of a quantized tensor keeps the tensor's own scale."""
     source = value.source
-    reals = values_on_interval(state, value, LARGEST)
+    reals = values_on_interval(state, value, MOST_LEVELS)
+    if not np.isfinite(reals).all():
+        raise Refused("the function before it gives infinite values", QUANTIZE)
     step = float(np.abs(source.scale.flat[0]))
     if step == 0 or (np.asarray(np.round(reals / step) * step).astype(source.dtype) != reals).any():
         grid = on_grid(reals)
@@ -130,7 +131,7 @@ def dense(state: Import, node: onnx.NodeProto, x: Quantized, weight: Lattice, al
         offset = np.asarray(x_offset @ (weight.scale * weight.q))
     result = state.add(nodes.Dense.of(state.name(node.name or node.op_type), x.node, np.ascontiguousarray(q.T)))
     shape = (*x.shape[:-1], outer)
-    return Quantized(result, shape, x.batched, reduced(alpha * scale), reduced(alpha * offset), x.dtype)
+    return Quantized(result, shape, x.batched, reduced(alpha * scale), reduced(alpha * offset), weight.dtype)
 
 
 def _folded(x_scale: Real, weight: Lattice) -> tuple[Real, ir.Array]:
@@ -160,22 +161,22 @@ def _matrix(value: Constant) -> Lattice:
         return value.lattice
     array = value.array.astype(np.float64)
     if (array == np.round(array)).all():
-        return Lattice(array.astype(np.int64), np.ones(array.shape))
+        return Lattice(array.astype(np.int64), np.ones(array.shape), value.array.dtype)
     q, scale = np.empty(array.shape, np.int64), np.empty(array.shape)
     for column in range(array.shape[1]):
         grid = on_grid(array[:, column])
         if grid is None:
             raise Refused("its weights are not quantized", "Quantize the weights, or export with weight quantizers")
         scale[:, column], q[:, column] = grid
-    return Lattice(q, scale)
+    return Lattice(q, scale, value.array.dtype)
 
 
 def _column(value: Constant) -> Constant:
     lattice = value.lattice
     if lattice is not None:
-        lattice = Lattice(lattice.q.reshape(-1, 1), lattice.scale.reshape(-1, 1))
+        lattice = replace(lattice, q=lattice.q.reshape(-1, 1), scale=lattice.scale.reshape(-1, 1))
     return Constant(value.array.reshape(-1, 1), lattice)
 
 
 def _transposed(weight: Lattice) -> Lattice:
-    return Lattice(weight.q.T, weight.scale.T)
+    return replace(weight, q=weight.q.T, scale=weight.scale.T)

@@ -39,7 +39,7 @@ def bounds(bits: int, signed: bool, narrow: bool) -> tuple[int, int]:
     return 0, 2**bits - 1 - int(narrow)
 
 
-@operator("Quant", "IntQuant", domains=QONNX_DOMAINS, quantizer=True)
+@operator("Quant", "IntQuant", domains=QONNX_DOMAINS, integer=True, arity=4)
 def quant(state: Import, node: onnx.NodeProto, inputs: list[Value | None]) -> Sequence[Value]:
     x, scale, zero, bitwidth = inputs
     s, z = _scale(scale), constant(zero, "zero point")
@@ -78,7 +78,7 @@ def quant(state: Import, node: onnx.NodeProto, inputs: list[Value | None]) -> Se
     return _quantized(state, node, x, quantizer)
 
 
-@operator("BipolarQuant", domains=QONNX_DOMAINS, quantizer=True)
+@operator("BipolarQuant", domains=QONNX_DOMAINS, integer=True, arity=2)
 def bipolar_quant(state: Import, node: onnx.NodeProto, inputs: list[Value | None]) -> Sequence[Value]:
     x, scale = inputs
     s = _scale(scale).astype(np.float64)
@@ -86,7 +86,7 @@ def bipolar_quant(state: Import, node: onnx.NodeProto, inputs: list[Value | None
     return _quantized(state, node, x, quantizer)
 
 
-@operator("MultiThreshold", domains=QONNX_DOMAINS, quantizer=True)
+@operator("MultiThreshold", domains=QONNX_DOMAINS, integer=True, arity=2)
 def multi_threshold(state: Import, node: onnx.NodeProto, inputs: list[Value | None]) -> Sequence[Value]:
     x, thresholds = inputs
     t = constant(thresholds, "thresholds")

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 
 from lutwright.frontend import ir
-from lutwright.frontend.onnx_import.quantizer import Quantizer
+from lutwright.frontend.onnx_import.quantizer import DTYPE, Quantizer
 from lutwright.frontend.onnx_import.staircase import staircase
 from lutwright.frontend.onnx_import.state import Entry, Import, Refused
 from lutwright.frontend.onnx_import.values import VARIABLE, Constant, Pending, Quantized, Raw, Value
@@ -17,8 +17,11 @@ from lutwright.frontend.onnx_import.values import VARIABLE, Constant, Pending, Q
 def quantize(state: Import, node: onnx.NodeProto, value: Value, quantizer: Quantizer) -> Value:
     """The value after the quantizer."""
     if isinstance(value, Constant):
-        q = quantizer.levels(value.array, *quantizer.parameters)
-        real = np.asarray(quantizer.scale * q + quantizer.offset).astype(np.float32)
+        if np.isnan(value.array).any():
+            raise Refused("it quantizes constants that are not numbers", "Check the training and the export")
+        with np.errstate(over="ignore"):
+            q = quantizer.levels(value.array, *quantizer.parameters)
+        real = np.asarray(quantizer.scale * q + quantizer.offset).astype(DTYPE)
         return Constant(real, quantizer.lattice(q))
     if isinstance(value, Raw):
         return _entry(state, node, value, quantizer)
@@ -26,8 +29,7 @@ def quantize(state: Import, node: onnx.NodeProto, value: Value, quantizer: Quant
     if isinstance(value, Quantized):
         value = Pending(value, VARIABLE)
     result = staircase(state, node.name, value, quantizer.levels, quantizer.parameters)
-    dtype = np.dtype(np.float32)
-    return replace(result, scale=quantizer.scale, offset=quantizer.offset, dtype=dtype)
+    return replace(result, scale=quantizer.scale, offset=quantizer.offset, dtype=DTYPE)
 
 
 def _entry(state: Import, node: onnx.NodeProto, value: Raw, quantizer: Quantizer) -> Quantized:
@@ -40,6 +42,6 @@ def _entry(state: Import, node: onnx.NodeProto, value: Raw, quantizer: Quantizer
     batched = state.batched(value.shape)
     shape = value.shape[1:] if batched else value.shape
     entry = state.add(ir.Input(state.name("input"), (), ir.Type(shape, quantizer.lo, quantizer.hi)))
-    result = Quantized(entry, value.shape, batched, quantizer.scale, quantizer.offset, np.dtype(np.float32))
+    result = Quantized(entry, value.shape, batched, quantizer.scale, quantizer.offset, DTYPE)
     state.entry = Entry(node.input[0], quantizer, result, node)
     return result

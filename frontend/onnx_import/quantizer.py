@@ -12,6 +12,8 @@ from lutwright.frontend import ir
 from lutwright.frontend.onnx_import.values import Anything, Lattice, Real
 from lutwright.frontend.onnx_import.writer import Writer
 
+DTYPE = np.dtype(np.float32)  # of what quantizers give back
+
 
 @dataclass(frozen=True, eq=False)
 class Quantizer:
@@ -35,8 +37,8 @@ class Quantizer:
         scale, offset = np.broadcast_to(self.scale, q.shape), np.broadcast_to(self.offset, q.shape)
         shift = offset / scale
         if (shift == np.round(shift)).all():
-            return Lattice(q + shift.astype(np.int64), scale)
+            return Lattice(q + shift.astype(np.int64), scale, DTYPE)
         twice = 2 * shift
         if (twice == np.round(twice)).all():
-            return Lattice(2 * q + twice.astype(np.int64), scale / 2)
+            return Lattice(2 * q + twice.astype(np.int64), scale / 2, DTYPE)
         return None

@@ -9,7 +9,7 @@ import onnx
 
 from lutwright.errors import Refusal
 from lutwright.frontend import nodes
-from lutwright.frontend.onnx_import.staircase import MOST_VALUES, values_on_interval
+from lutwright.frontend.onnx_import.staircase import MOST_ENTRIES, values_on_interval
 from lutwright.frontend.onnx_import.state import Import, Refused, attribute, operator
 from lutwright.frontend.onnx_import.values import VARIABLE, Constant, Host, Pending, Quantized, Value
 
@@ -42,7 +42,7 @@ def argmax(state: Import, node: onnx.NodeProto, inputs: list[Value | None]) -> S
 def _ordered(state: Import, value: Pending) -> bool:
     """Whether larger integers always mean larger reals, in the reference's own precision, and alike on all channels."""
     try:
-        reals = values_on_interval(state, value, MOST_VALUES)
+        reals = values_on_interval(state, value, MOST_ENTRIES)
     except Refused:
         return False
     return len(reals) == 1 and bool((np.diff(reals) > 0).all())

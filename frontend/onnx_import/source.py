@@ -61,6 +61,7 @@ def read(path: str | Path) -> Source:
 
 def _checked(model: onnx.ModelProto) -> Source:
     graph = model.graph
+    _check_text(graph)
     opset = max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=0)
     if opset < 7:
         raise ModelError(f"the ONNX opset must be at least 7, not {opset}. Convert it with onnx.version_converter")
@@ -81,6 +82,20 @@ def _checked(model: onnx.ModelProto) -> Source:
     return Source(model, opset, nodes, constants, name, dims, dtype, outputs, grid, quantizes)
 
 
+def _check_text(graph: onnx.GraphProto) -> None:
+    """Damaged files can hold text that is no UTF-8: protobuf gives it as bytes, or raises when it is read."""
+    try:
+        texts = [item.name for item in (*graph.input, *graph.output, *graph.initializer)]
+        for node in graph.node:
+            texts += [node.name, node.op_type, node.domain, *node.input, *node.output]
+            texts += [attribute.name for attribute in node.attribute]
+        damaged = any(not isinstance(text, str) for text in texts)
+    except UnicodeDecodeError:
+        damaged = True
+    if damaged:
+        raise ModelError("it holds names that are no text. The file is damaged: export it again")
+
+
 def _input_type(item: onnx.ValueInfoProto) -> tuple[tuple[int | None, ...], np.dtype[Any]]:
     tensor = item.type.tensor_type
     if not tensor.HasField("shape"):
@@ -93,13 +108,16 @@ def _input_type(item: onnx.ValueInfoProto) -> tuple[tuple[int | None, ...], np.d
             f"only the batch (axis 0) of the input '{item.name}' may be symbolic, not {list(dims)}. "
             "Export it with the other dimensions fixed, and with a batch axis"
         )
-    return dims, helper.tensor_dtype_to_np_dtype(tensor.elem_type)
+    try:
+        return dims, helper.tensor_dtype_to_np_dtype(tensor.elem_type)
+    except KeyError:
+        raise ModelError(f"the input '{item.name}' must have a type, not {tensor.elem_type}. Export it again") from None
 
 
 def _array(item: onnx.TensorProto) -> Anything:
     try:
         array = numpy_helper.to_array(item)
-    except (ValueError, TypeError, OSError) as error:
+    except (KeyError, ValueError, TypeError, OSError) as error:
         raise ModelError(f"the initializer '{item.name}' cannot be read ({error}). The file may be damaged") from error
     if array.dtype.kind == "f" and (np.isnan(array).any() or (array.size > 1 and np.isinf(array).any())):
         raise ModelError(f"the initializer '{item.name}' holds NaN or infinity. Check the training and the export")

@@ -6,7 +6,7 @@ for each channel that its constants tell apart. What is monotone becomes a Thres
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -24,8 +24,10 @@ from lutwright.frontend.onnx_import.values import (
     varies,
 )
 
-MOST_VALUES = 2**20  # integers of a source that are enumerated, per channel
-CHUNK = 2**22  # elements evaluated at a time
+MOST_ENTRIES = 2**20  # of a Table's row
+MOST_LEVELS = 2**16  # of a Threshold's row
+MOST_EVALUATIONS = 2**30  # of a function that is not certainly monotone: some ten seconds
+CHUNK = 2**20  # elements evaluated at a time
 Levels = Callable[..., Anything]
 Rule = Callable[[ir.Array], Anything]  # integers [V, rows] of the source to integers [V, rows]
 
@@ -120,24 +122,23 @@ def _per_channel(state: Import, wish: str, source: ir.Node, axes: list[int], rul
 
 def _node(state: Import, wish: str, source: ir.Node, rule: Rule, rows: int, certain: bool) -> ir.Node:
     lo, hi = source.type.lo, source.type.hi
-    if certain:
-        points, levels = _bisect(rule, lo, hi, rows)
-    else:
-        if hi - lo >= MOST_VALUES:
-            raise Refused(
-                f"the function before it is not certainly monotone, and its argument has {hi - lo + 1} values",
-                f"Requantize before it, so that at most {MOST_VALUES} values are left",
-            )
-        levels = _enumerate(rule, lo, hi, rows)
-        points = np.broadcast_to(np.arange(lo, hi + 1), levels.shape)
     name = state.name(wish)
-    return state.add(nodes.Threshold.fit(name, source, points, levels) or nodes.Table.of(name, source, levels))
+    fitted = nodes.Threshold.fit(name, source, *(_bisect if certain else _changes)(rule, lo, hi, rows))
+    if fitted is not None:
+        return state.add(fitted)
+    if hi - lo >= MOST_ENTRIES:
+        raise Refused(
+            f"the function before it is not monotone, and its argument has {hi - lo + 1} values",
+            f"Requantize before it, so that a table of at most {MOST_ENTRIES} entries holds it",
+        )
+    return state.add(nodes.Table.of(name, source, _enumerate(rule, lo, hi, rows)))
 
 
 def _bisect(rule: Rule, lo: int, hi: int, rows: int) -> tuple[ir.Array, ir.Array]:
     """For each row of a monotone rule: lo and the least integers that are 1, 2, … steps away, and their levels."""
     first, last = rule(np.broadcast_to(np.array([[lo], [hi]]), (2, rows)))
     direction = np.where(last >= first, 1, -1)
+    _check_levels(int(np.abs(last - first).max()))
     targets = np.arange(1, int(np.abs(last - first).max()) + 1)[:, np.newaxis]
     below = np.full((len(targets), rows), lo, np.int64)
     above = np.where(targets <= np.abs(last - first), hi, hi + 1)
@@ -150,11 +151,48 @@ def _bisect(rule: Rule, lo: int, hi: int, rows: int) -> tuple[ir.Array, ir.Array
     return points.T, levels.T
 
 
+def _changes(rule: Rule, lo: int, hi: int, rows: int) -> tuple[ir.Array, ir.Array]:
+    """For each row of any rule: lo and the integers where its value changes, and the values from there on."""
+    if (hi - lo + 1) * rows > MOST_EVALUATIONS:
+        raise Refused(
+            f"the function before it is not certainly monotone, and must be evaluated on {hi - lo + 1} values "
+            f"for {rows} channels",
+            "Requantize before it, so that fewer values are left",
+        )
+    previous = rule(np.full((1, rows), lo, np.int64))
+    points, levels = [[np.array([lo])] for _ in range(rows)], [[previous[0, row : row + 1]] for row in range(rows)]
+    for start, values in _chunks(rule, lo, hi, rows):
+        changed = np.diff(values, axis=0, prepend=previous) != 0
+        previous = values[-1:]
+        for row in np.flatnonzero(changed.any(axis=0)).tolist():
+            places = np.flatnonzero(changed[:, row])
+            points[row].append(start + places)
+            levels[row].append(values[places, row])
+    count = max(sum(map(len, row)) for row in points)
+    _check_levels(count)
+    ends = [np.full((rows, count), fill, np.int64) for fill in (hi + 1, 0)]
+    for end, found in zip(ends, (points, levels), strict=True):
+        for index, parts in enumerate(found):
+            end[index, : sum(map(len, parts))] = np.concatenate(parts)
+    return ends[0], ends[1]
+
+
+def _check_levels(count: int) -> None:
+    if count > MOST_LEVELS:
+        raise Refused(
+            f"it would need {count} thresholds, more than {MOST_LEVELS}, which is not supported yet",
+            "Quantize to 16 bits or fewer",
+        )
+
+
 def _enumerate(rule: Rule, lo: int, hi: int, rows: int) -> Anything:
     """The rule's values [rows, hi - lo + 1]."""
+    return np.ascontiguousarray(np.concatenate([values for _, values in _chunks(rule, lo, hi, rows)]).T)
+
+
+def _chunks(rule: Rule, lo: int, hi: int, rows: int) -> Iterator[tuple[int, Anything]]:
+    """The rule's values on all integers, [V, rows] at a time, and the first integer of each."""
     size = max(1, CHUNK // rows)
-    parts = []
     for start in range(lo, hi + 1, size):
         integers = np.arange(start, min(start + size, hi + 1))[:, np.newaxis]
-        parts.append(rule(np.broadcast_to(integers, (len(integers), rows))))
-    return np.ascontiguousarray(np.concatenate(parts).T)
+        yield start, rule(np.broadcast_to(integers, (len(integers), rows)))

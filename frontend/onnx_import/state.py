@@ -159,25 +159,28 @@ Handler = Callable[[Import, onnx.NodeProto, list[Value | None]], Sequence[Value]
 
 @dataclass(frozen=True)
 class Operator:
-    """How an ONNX operator is interpreted. `integer` ones (layers and quantizers) are never left to the host."""
+    """How an ONNX operator is interpreted. `integer` ones (layers and quantizers) are never left to the host.
+
+    `arity` is the number of inputs of an operator that ONNX does not know, else 0.
+    """
 
     handler: Handler
     integer: bool
-    quantizer: bool
+    arity: int
 
 
 OPERATORS: dict[tuple[str, str], Operator] = {}
 
 
 def operator(
-    *names: str, domains: Sequence[str] = ("",), integer: bool = False, quantizer: bool = False
+    *names: str, domains: Sequence[str] = ("",), integer: bool = False, arity: int = 0
 ) -> Callable[[Handler], Handler]:
     """Registers the handler for these operators."""
 
     def register(handler: Handler) -> Handler:
         for domain in domains:
             for name in names:
-                OPERATORS[domain, name] = Operator(handler, integer or quantizer, quantizer)
+                OPERATORS[domain, name] = Operator(handler, integer, arity)
         return handler
 
     return register
@@ -195,5 +198,10 @@ def attribute(node: onnx.NodeProto, name: str, default: Any) -> Any:
     for item in node.attribute:
         if item.name == name:
             found = onnx.helper.get_attribute_value(item)
-            return found.decode() if isinstance(found, bytes) else found
+            found = found.decode(errors="replace") if isinstance(found, bytes) else found
+            if isinstance(default, float) and isinstance(found, int):
+                found = float(found)
+            if not isinstance(found, type(default)):
+                raise Refused(f"its attribute {name} must be like {default!r}, not {found!r}", "Export the model again")
+            return found
     return default

@@ -24,10 +24,11 @@ Anything = NDArray[Any]
 
 @dataclass(frozen=True, eq=False)
 class Lattice:
-    """A constant seen as `scale * q`, elementwise; both have the constant's shape."""
+    """A constant seen as `scale * q`, elementwise; both have the constant's shape. `dtype` is the constant's."""
 
     q: ir.Array
     scale: Real
+    dtype: np.dtype[Any]
 
 
 @dataclass(frozen=True, eq=False)

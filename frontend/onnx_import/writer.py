@@ -13,10 +13,10 @@ from lutwright.frontend.onnx_import.values import Anything
 
 
 class Writer:
-    """Collects nodes and initializers. Only operators whose meaning is the same in every opset since 7 are added."""
+    """Collects nodes and initializers. Operators are added only if they mean the same in every opset since 8."""
 
     def __init__(self, opset: int) -> None:
-        self.opset = opset
+        self.opset = max(opset, 8)  # 8 only adds to 7: Min and Max broadcast
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: dict[str, onnx.TensorProto] = {}
         self._count = 0
