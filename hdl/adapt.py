@@ -33,27 +33,28 @@ class Serializer(StreamComponent):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         folds, lanes = self.i_beats.per_vector, self.o_beats.lanes
-        # Narrow beats that are left after the one at `o`.
-        left, fold, last = Signal(range(self.parts)), Signal(range(folds)), Signal()
+        # How many narrow beats are left after the one at `o`, and whether none is.
+        left, none_left, fold, last = Signal(range(self.parts)), Signal(), Signal(range(folds)), Signal()
         held = [Signal(self.i_beats.shape.width * lanes, name=f"held{part}") for part in range(self.parts)]
+        following = Signal.like(left)
         parts = self.i.payload.data.as_value()
         step = len(held[0])
         m.d.comb += [
-            self.i.ready.eq(~self.o.valid | (self.o.ready & (left == 0))),
+            self.i.ready.eq(~self.o.valid | (self.o.ready & none_left)),
             self.o.payload.data.eq(held[0]),
-            self.o.payload.last.eq(last & (left == 0)),
+            self.o.payload.last.eq(last & none_left),
+            following.eq(left - 1),
         ]
         with m.If(self.i.valid & self.i.ready):
+            m.d.comb += following.eq(Mux(fold == folds - 1, self.final_parts - 1, self.parts - 1))
             m.d.sync += [register.eq(parts[k * step : (k + 1) * step]) for k, register in enumerate(held)]
             m.d.sync += [self.o.valid.eq(1), last.eq(self.i.payload.last)]
-            m.d.sync += left.eq(Mux(fold == folds - 1, self.final_parts - 1, self.parts - 1))
             m.d.sync += fold.eq(Mux(fold == folds - 1, 0, fold + 1))
         with m.Elif(self.o.ready):
             m.d.sync += [low.eq(high) for low, high in pairwise(held)]
-            with m.If(left == 0):
-                m.d.sync += self.o.valid.eq(0)
-            with m.Else():
-                m.d.sync += left.eq(left - 1)
+            m.d.sync += self.o.valid.eq(self.o.valid & ~none_left)
+        with m.If(self.i.ready | self.o.ready):
+            m.d.sync += [left.eq(following), none_left.eq(following == 0)]
         return m
 
 

@@ -18,6 +18,8 @@ class Fifo(StreamComponent):
     only. All but one of the beats are in a memory.
     """
 
+    cuts_ready = True
+
     def __init__(self, beats: Beats, depth: int) -> None:
         if depth < 2:
             raise OptionError(f"a FIFO's depth must be at least 2, not {depth}")
@@ -69,6 +71,8 @@ class Slice(StreamComponent):
 
     Ports: i, o: `beats`. Latency: 1 cycle. Throughput: one beat a cycle.
     """
+
+    cuts_ready = True
 
     def __init__(self, beats: Beats) -> None:
         super().__init__(beats, beats)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from amaranth import Module
@@ -16,10 +17,13 @@ from lutwright.hdl.adapt import adapters
 from lutwright.hdl.argmax import ArgMaxUnit
 from lutwright.hdl.engines.base import StreamComponent
 from lutwright.hdl.engines.registry import engines
+from lutwright.hdl.fifo import Slice
 from lutwright.hdl.guard import FrameGuard
 from lutwright.hdl.table import TableUnit
 from lutwright.hdl.threshold import ThresholdUnit
 from lutwright.hdl.timing import Chain, Control, Timing, measure
+
+READY_PATH = 3
 
 
 @dataclass(frozen=True)
@@ -27,8 +31,11 @@ class Part:
     """A component of a network: its name there, what it is, and itself."""
 
     name: str
-    kind: str
     component: StreamComponent
+
+    @property
+    def kind(self) -> str:
+        return type(self.component).__name__
 
     @property
     def cycles(self) -> int:
@@ -89,34 +96,59 @@ def build(node: Node, x: Type, plan: Plan) -> StreamComponent:
     return ThresholdUnit(node, x, lanes) if isinstance(node, Threshold) else TableUnit(node, x, lanes)
 
 
+def named(parts: list[Part]) -> Iterator[Part]:
+    """The same with names that are unique identifiers."""
+    names: set[str] = set()
+    for part in parts:
+        name = re.sub(r"\W", "_", part.name)
+        while name in names:
+            name += "_"
+        names.add(name)
+        yield Part(name, part.component)
+
+
+def connected(graph: Graph, plan: Plan) -> list[Part]:
+    """The nodes' components, with a guard before them and adapters between neighbours whose beats differ."""
+    parts: list[Part] = []
+    for node, x in work(graph):
+        component = build(node, x, plan)
+        if not parts:
+            parts.append(Part("guard", FrameGuard(component.i_beats)))
+        for adapter in adapters(parts[-1].component.o_beats, component.i_beats):
+            parts.append(Part(f"{node.name}_{type(adapter).__name__.lower()}", adapter))
+        parts.append(Part(node.name, component))
+    return parts
+
+
+def sliced(parts: list[Part]) -> list[Part]:
+    """The same with register slices, so that `ready` passes at most READY_PATH components in a cycle.
+
+    A slice stands where the beats have the fewest bits.
+    """
+    start, index = 0, 0
+    parts = list(parts)
+    while index < len(parts):
+        if parts[index].component.cuts_ready:
+            start = index  # it takes no part in the path before it, but in that behind it
+        elif index - start == READY_PATH:
+            cut = min(range(start + 1, index + 1), key=lambda place: parts[place].component.i_beats.bits)
+            parts.insert(cut, Part(f"{parts[cut].name}_slice", Slice(parts[cut].component.i_beats)))
+            index, start = cut, cut + 1
+        index += 1
+    return parts
+
+
 class Network(StreamComponent):
     """The output of a graph for each frame: one component a node, adapters between neighbours whose beats differ.
 
     Ports: i: Beats(first node's input, its lanes), o: Beats(last node's output, its lanes); Reshapes before and after
     them change no beat. Frames at `i` may be malformed (see FrameGuard), every frame at `o` is whole. Latency and
-    interval: `timing()`. Submodules are named after the nodes; an adapter after the node that it feeds.
+    interval: `timing()`. Submodules are named after the nodes; adapters and slices after the node that they feed.
     """
 
     def __init__(self, graph: Graph, plan: Plan) -> None:
-        parts: list[Part] = []
-        names: set[str] = set()
-
-        def append(name: str, component: StreamComponent) -> None:
-            name = unique = re.sub(r"\W", "_", name)
-            while unique in names:
-                unique += "_"
-            names.add(unique)
-            parts.append(Part(unique, type(component).__name__, component))
-
-        for node, x in work(graph):
-            component = build(node, x, plan)
-            if not parts:
-                append("guard", FrameGuard(component.i_beats))
-            for adapter in adapters(parts[-1].component.o_beats, component.i_beats):
-                append(f"{node.name}_{type(adapter).__name__.lower()}", adapter)
-            append(node.name, component)
-        self.parts = tuple(parts)
-        super().__init__(parts[0].component.i_beats, parts[-1].component.o_beats)
+        self.parts = tuple(named(sliced(connected(graph, plan))))
+        super().__init__(self.parts[0].component.i_beats, self.parts[-1].component.o_beats)
 
     @property
     def controls(self) -> list[Control]:

@@ -60,6 +60,7 @@ class FoldedDense(StreamComponent):
         self.before = 1 + lane.registered + tree_depth(self.simd, lane.term_shape(node, x).width, LEVELS_PER_REGISTER)
         self.depth = self.before + 1
         self.replay = ReplayBuffer(x, self.simd, self.nf) if self.nf > 1 else None
+        self.cuts_ready = self.replay is not None
 
     def control(self) -> Control:
         core = Pipeline(self.depth, every=self.sf)
