@@ -57,7 +57,7 @@ class FoldedDense(StreamComponent):
         self.node, self.x, self.lane = node, x, lane
         self.pe, self.simd = folding.pe, folding.simd
         self.nf, self.sf = self.o_beats.per_vector, self.i_beats.per_vector
-        self.before = 1 + lane.registered + tree_depth(self.simd, lane.term_shape(node, x).width, LEVELS_PER_REGISTER)
+        self.before = 1 + lane.registered + tree_depth(self.simd, lane.term_shape(node, x), LEVELS_PER_REGISTER)
         self.depth = self.before + 1
         self.replay = ReplayBuffer(x, self.simd, self.nf) if self.nf > 1 else None
         self.cuts_ready = self.replay is not None
@@ -93,8 +93,8 @@ class FoldedDense(StreamComponent):
         advance = Signal()
         m.d.comb += [advance.eq(~self.o.valid | self.o.ready), source.ready.eq(advance)]
 
-        def registered(value: Value, name: str) -> Signal:
-            register = Signal.like(value, name=name)
+        def registered(value: Value, name: str, data: bool = True) -> Signal:
+            register = Signal.like(value, name=name, reset_less=data)
             with m.If(advance):
                 m.d.sync += register.eq(value)
             return register
@@ -110,7 +110,7 @@ class FoldedDense(StreamComponent):
             if stage == self.before - 1:
                 starts = self._constants(m, "starts", self.start_words(), self.pe * self.node.type.width, fold, advance)
             fold = registered(fold, f"fold{stage}")
-            flags = registered(flags, f"flags{stage}")
+            flags = registered(flags, f"flags{stage}", data=False)
         there, done, first, final, last = flags
 
         bits = self.lane.weight_bits(self.node)
@@ -127,14 +127,14 @@ class FoldedDense(StreamComponent):
                 terms.append(registered(term, f"product{row}_{lane}") if self.lane.registered else term)
             total = adder_tree(m, terms, lambda value: registered(value, "tree"), LEVELS_PER_REGISTER)
             start = starts.word_select(row, self.node.type.width)
-            y = Signal(self.o_beats.shape, name=f"y{row}")
+            y = Signal(self.o_beats.shape, name=f"y{row}", reset_less=True)
             m.d.comb += self.o.payload.data[row].eq(y)
             with m.If(advance & there):
                 m.d.sync += y.eq(total + (Mux(first, start, y) if self.sf > 1 else start))
                 if row >= self.pe - spare:  # there is no such row in the last fold
                     with m.If(final):
                         m.d.sync += y.eq(0)
-        m.d.comb += [self.o.valid.eq(registered(done, "valid")), self.o.payload.last.eq(registered(last, "last"))]
+        m.d.comb += [self.o.valid.eq(registered(done, "valid", data=False)), self.o.payload.last.eq(registered(last, "last"))]
         return m
 
     @staticmethod
