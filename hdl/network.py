@@ -131,7 +131,7 @@ def sliced(parts: list[Part]) -> list[Part]:
         if parts[index].component.cuts_ready:
             start = index  # it takes no part in the path before it, but in that behind it
         elif index - start == READY_PATH:
-            cut = min(range(start + 1, index + 1), key=lambda place: parts[place].component.i_beats.bits)
+            cut = min(range(index, start, -1), key=lambda place: parts[place].component.i_beats.bits)
             parts.insert(cut, Part(f"{parts[cut].name}_slice", Slice(parts[cut].component.i_beats)))
             index, start = cut, cut + 1
         index += 1
