@@ -8,13 +8,15 @@ from itertools import pairwise
 from amaranth import Module, Mux, Signal
 
 from lutwright.errors import GraphError, PlanError
+from lutwright.frontend.device import Device
 from lutwright.frontend.ir import Type
 from lutwright.hdl.beats import Beats
-from lutwright.hdl.engines.base import StreamComponent
+from lutwright.hdl.engines.base import Cost
 from lutwright.hdl.timing import Control
+from lutwright.hdl.unit import Unit
 
 
-class Serializer(StreamComponent):
+class Serializer(Unit):
     """From many lanes to a divisor of them: a wide beat is shifted out in narrow ones; those all padding are left out.
 
     Ports: i: Beats(x, wide), o: Beats(x, narrow). Latency: 1 cycle. Throughput: one narrow beat a cycle.
@@ -29,6 +31,12 @@ class Serializer(StreamComponent):
 
     def control(self) -> Control:
         return SerializerControl(self.i_beats.per_vector, self.parts, self.final_parts)
+
+    def cost(self, device: Device) -> Cost:
+        """A register and a LUT a bit of the wide beat."""
+        bits = self.i_beats.shape.width * self.o_beats.lanes * self.parts
+        control = self.parts.bit_length() + self.i_beats.per_vector.bit_length()
+        return Cost(bits + 2 * control, bits + control, 0, 0, self.o_beats.per_frame)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -80,7 +88,7 @@ class SerializerControl:
                 self.fold, self.held = 0, self.final_parts
 
 
-class Packer(StreamComponent):
+class Packer(Unit):
     """From few lanes to a multiple of them: narrow beats are collected; a vector's end is filled up with zeros.
 
     Ports: i: Beats(x, narrow), o: Beats(x, wide). Latency: 1 cycle after the last narrow beat. Throughput: one narrow
@@ -96,6 +104,13 @@ class Packer(StreamComponent):
 
     def control(self) -> Control:
         return PackerControl(self.o_beats.per_vector, self.parts, self.final_parts)
+
+    def cost(self, device: Device) -> Cost:
+        """A register a bit of the wide beat, and a LUT for each bit that a vector's end may leave to be cleared."""
+        bits = self.i_beats.shape.width * self.i_beats.lanes
+        control = self.parts.bit_length() + self.o_beats.per_vector.bit_length()
+        cleared = bits * (self.parts - self.final_parts)
+        return Cost(cleared + self.parts + 2 * control, bits * self.parts + control, 0, 0, self.i_beats.per_frame)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -160,7 +175,7 @@ def common_lanes(source: Beats, target: Beats) -> int:
     return lanes
 
 
-def adapters(source: Beats, target: Beats) -> tuple[StreamComponent, ...]:
+def adapters(source: Beats, target: Beats) -> tuple[Unit, ...]:
     """What turns the beats of a stream into others of the same elements: nothing, one component, or two.
 
     They take `source.per_frame`, `target.per_frame` or Beats(source.type, common_lanes).per_frame cycles a frame,
@@ -169,7 +184,7 @@ def adapters(source: Beats, target: Beats) -> tuple[StreamComponent, ...]:
     if source == target:
         return ()
     lanes = common_lanes(source, target)
-    chain: list[StreamComponent] = []
+    chain: list[Unit] = []
     if lanes < source.lanes:
         chain.append(Serializer(source.type, source.lanes, lanes))
     if lanes < target.lanes:

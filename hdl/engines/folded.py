@@ -134,7 +134,10 @@ class FoldedDense(StreamComponent):
                 if row >= self.pe - spare:  # there is no such row in the last fold
                     with m.If(final):
                         m.d.sync += y.eq(0)
-        m.d.comb += [self.o.valid.eq(registered(done, "valid", data=False)), self.o.payload.last.eq(registered(last, "last"))]
+        m.d.comb += [
+            self.o.valid.eq(registered(done, "valid", data=False)),
+            self.o.payload.last.eq(registered(last, "last")),
+        ]
         return m
 
     @staticmethod
