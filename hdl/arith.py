@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 from amaranth import Module, Shape, Signal, Value, unsigned
 
+LEVELS_PER_REGISTER = 2
+
 Register = Callable[[Value], Value]
 
 
@@ -17,22 +19,29 @@ def tree_levels(terms: int, shape: Shape) -> Iterator[tuple[int, int]]:
         terms, group = -(-terms // group), 2
 
 
-def tree_depth(terms: int, shape: Shape, every: int) -> int:
+def _registers(levels: int, first: int) -> set[int]:
+    """After which levels registers stand."""
+    return {*range(first, levels, LEVELS_PER_REGISTER), levels} - {0}
+
+
+def tree_depth(terms: int, shape: Shape, first: int = LEVELS_PER_REGISTER) -> int:
     """Registers on the way through `adder_tree`."""
-    return -(-len(list(tree_levels(terms, shape))) // every)
+    return len(_registers(len(list(tree_levels(terms, shape))), first))
 
 
-def adder_tree(m: Module, terms: Sequence[Value], register: Register, every: int) -> Value:
-    """The exact sum of `terms`, with a register after every `every` levels and at the end; one term stays as it is.
+def adder_tree(m: Module, terms: Sequence[Value], register: Register, first: int = LEVELS_PER_REGISTER) -> Value:
+    """The exact sum of `terms`; one term stays as it is.
 
-    One-bit unsigned terms are first added three by three, which is a full adder each. Latency: `tree_depth` cycles.
+    One-bit unsigned terms are first added three by three, which is a full adder each. Registers stand after level
+    `first`, then after every LEVELS_PER_REGISTER levels, and at the end. Latency: `tree_depth` cycles.
     """
     level = list(terms)
     shape = unsigned(1) if all(term.shape() == unsigned(1) for term in terms) else unsigned(2)
     levels = list(tree_levels(len(terms), shape))
+    registers = _registers(len(levels), first)
     for done, (count, group) in enumerate(levels, 1):
         sums = [_sum(m, level[start : start + group]) for start in range(0, count, group)]
-        level = [register(value) for value in sums] if done % every == 0 or done == len(levels) else sums
+        level = [register(value) for value in sums] if done in registers else sums
     return level[0]
 
 

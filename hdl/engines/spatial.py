@@ -17,8 +17,6 @@ from lutwright.hdl.beats import Beats
 from lutwright.hdl.engines.base import Cost, Folding, StreamComponent
 from lutwright.hdl.timing import Control, Pipeline
 
-LEVELS_PER_REGISTER = 2
-
 Plane = tuple[tuple[int, bool], ...]
 """A sum of elements, some of them negated: (column, negated), the first not negated."""
 
@@ -70,11 +68,11 @@ class SpatialDense(StreamComponent):
         self.depth = self.plane_depth + self.row_depth
 
     def _plane_depth(self, plane: Plane) -> int:
-        return tree_depth(len(plane), self.i_beats.shape, LEVELS_PER_REGISTER)
+        return tree_depth(len(plane), self.i_beats.shape)
 
     @staticmethod
     def _row_depth(row: Row) -> int:
-        return tree_depth(len(row.terms) + 1, signed(2), LEVELS_PER_REGISTER)  # the constant is one more
+        return tree_depth(len(row.terms) + 1, signed(2))  # the constant is one more
 
     def control(self) -> Control:
         return Pipeline(self.depth)
@@ -93,7 +91,7 @@ class SpatialDense(StreamComponent):
             return value
 
         def tree(terms: list[Value]) -> Value:
-            return adder_tree(m, terms, lambda value: delayed(value, "sum"), LEVELS_PER_REGISTER)
+            return adder_tree(m, terms, lambda value: delayed(value, "sum"))
 
         # ~x is -x - 1 for a signed x, and 2 ** width - 1 - x for an unsigned one.
         width, is_signed = self.x.width, self.x.signed
