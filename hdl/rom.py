@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from amaranth import Const, Module, Value, unsigned
 from amaranth.lib.memory import Memory
@@ -49,21 +50,26 @@ PRICES: dict[Family, Prices] = {
 }
 
 
-def blocks(depth: int, width: int, device: Device) -> int:
-    """Blocks, as PRICES has them, that hold `depth` words of `width` bits in the best of their shapes."""
-    return min(-(-depth // rows) * -(-width // bits) for rows, bits in PRICES[device.family].shapes)
+@cache
+def blocks(depth: int, width: int, family: Family) -> int:
+    """The fewest blocks that hold `depth` words of `width` bits; each column of them may have another shape."""
+    columns = [(bits, -(-depth // rows)) for rows, bits in PRICES[family].shapes]
+    fewest = [0]
+    for covered in range(1, width + 1):
+        fewest.append(min(fewest[max(0, covered - bits)] + count for bits, count in columns))
+    return fewest[width]
 
 
 def brams_of(depth: int, width: int, device: Device) -> int:
     """Block RAMs of the device that hold `depth` words of `width` bits."""
-    count = blocks(depth, width, device)
+    count = blocks(depth, width, device.family)
     return -(-count // 2) if device.family == "xc7" else count
 
 
 def in_blocks(depth: int, width: int, device: Device) -> bool:
     """Whether Yosys puts the words of a `rom` in block RAMs: where they cost less than their bits in LUTs."""
     prices = PRICES[device.family]
-    return depth * width * prices.bit > blocks(depth, width, device) * prices.block
+    return depth * width * prices.bit > blocks(depth, width, device.family) * prices.block
 
 
 def rom_cost(depth: int, width: int, device: Device) -> Cost:
