@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from amaranth import Const, Module, Mux, Signal
 
+from lutwright.frontend.device import Device
 from lutwright.frontend.ir import Type
 from lutwright.frontend.nodes import ArgMax
 from lutwright.hdl.beats import Beats
 from lutwright.hdl.compare import exceeds
-from lutwright.hdl.engines.base import StreamComponent
+from lutwright.hdl.engines.base import Cost
 from lutwright.hdl.timing import Control, Pipeline
+from lutwright.hdl.unit import Unit
 
 
-class ArgMaxUnit(StreamComponent):
+class ArgMaxUnit(Unit):
     """y = the channel of the largest x[c], of equal ones the lowest: one beat of one lane for each vector.
 
     The lanes of a beat meet in a pipelined tree of compares, its winner meets the best of the vector's earlier beats.
@@ -27,6 +29,16 @@ class ArgMaxUnit(StreamComponent):
 
     def control(self) -> Control:
         return Pipeline(self.depth, every=self.i_beats.per_vector)
+
+    def cost(self, device: Device) -> Cost:
+        """Predicted resources of ArgMaxUnit; a compare is one LUT a bit, and so is a choice."""
+        x = self.i_beats.type
+        pairs, index = self.used - 1, self.o_beats.type.width
+        folds = (self.i_beats.per_vector - 1).bit_length()
+        pads = self.i_beats.per_vector * self.used - x.channels
+        luts = pairs * (2 * x.width + 2) + x.width + 2 * index + 2 * folds + 8 + pads * x.width
+        ffs = (pairs + 1) * (x.width + 1) + index + (self.depth + 1) * (folds + 2)
+        return Cost(luts, ffs, 0, 0, self.i_beats.per_frame)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

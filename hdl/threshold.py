@@ -5,13 +5,15 @@ from __future__ import annotations
 import numpy as np
 from amaranth import Cat, Const, Module, Mux, Signal, Value
 
+from lutwright.frontend.device import Device
 from lutwright.frontend.ir import Array, Type
 from lutwright.frontend.nodes import Threshold
 from lutwright.hdl.beats import Beats
 from lutwright.hdl.compare import exceeds
-from lutwright.hdl.engines.base import StreamComponent
-from lutwright.hdl.rom import concatenated, rom
+from lutwright.hdl.engines.base import Cost
+from lutwright.hdl.rom import concatenated, rom, rom_cost
 from lutwright.hdl.timing import Control, Pipeline
+from lutwright.hdl.unit import Unit
 
 
 class Staircase:
@@ -47,7 +49,7 @@ class Staircase:
         return self.levels[:, span // 2 - 1 :: span]
 
 
-class ThresholdUnit(StreamComponent):
+class ThresholdUnit(Unit):
     """y[c] = base[c] + step[c] * count over t of (x[c] >= thresholds[c, t]), as many lanes out as in.
 
     A binary search: T thresholds take S = ceil(log2(T + 1)) compares a lane, one in each of S stages. Stage s reads a
@@ -85,6 +87,21 @@ class ThresholdUnit(StreamComponent):
             concatenated(lows, low_width) | concatenated(highs, high_width) << (low_width * self.used)
             for lows, highs in zip(self.by_fold(low), self.by_fold(high), strict=True)
         ]
+
+    def cost(self, device: Device) -> Cost:
+        """A LUT a bit of each compare, and the memories."""
+        width, bits, used, stages = self.i_beats.shape.width, self.stairs.width, self.used, self.stairs.stages
+        beside = bits if bits == 1 else 0
+        folds = (self.folds - 1).bit_length()
+        total = Cost(3 * folds + 6, folds + 6, 0, 0, self.i_beats.per_frame)
+        total += rom_cost(self.rows, (width + beside) * used, device)
+        for stage in range(1, stages):
+            table = rom_cost(self.rows << stage, width, device)
+            registers = (1 + self.deep(stage)) * ((width + stage) * used + folds + 3)
+            total += Cost(table.luts * used, table.ffs * used + registers, table.brams * used, 0, 0)
+        if self.stairs.adds:
+            total += rom_cost(self.rows, (bits + 1) * used, device) + Cost(bits * used, stages * used, 0, 0, 0)
+        return total + Cost(stages * (width + 1) * used, bits * used, 0, 0, 0)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

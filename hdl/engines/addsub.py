@@ -25,8 +25,6 @@ from lutwright.hdl.engines.foldings import useful_foldings
 class SignLane:
     """A lane with a sign bit, above a bit that says non-zero where a weight is 0."""
 
-    registered = False
-
     def weight_bits(self, node: Dense) -> int:
         return 1 if (node.weight != 0).all() else 2
 

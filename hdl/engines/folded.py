@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 import numpy as np
-from amaranth import Cat, Module, Mux, Shape, Signal, Value
+from amaranth import Cat, Module, Mux, Shape, Signal, Value, unsigned
 from amaranth.lib import wiring
 
 from lutwright.frontend.ir import Array, Type
@@ -17,14 +17,9 @@ from lutwright.hdl.replay import ReplayBuffer
 from lutwright.hdl.rom import concatenated, rom
 from lutwright.hdl.timing import Chain, Control, Pipeline
 
-LEVELS_PER_REGISTER = 2
-
 
 class Lane(Protocol):
     """How one SIMD lane multiplies: the sum over a row of `term` is weight · x plus the row's `excess`."""
-
-    registered: bool
-    """Whether a register stands between `term` and the adders."""
 
     def weight_bits(self, node: Dense) -> int:
         """Bits of a stored weight."""
@@ -57,9 +52,13 @@ class FoldedDense(StreamComponent):
         self.node, self.x, self.lane = node, x, lane
         self.pe, self.simd = folding.pe, folding.simd
         self.nf, self.sf = self.o_beats.per_vector, self.i_beats.per_vector
-        self.before = 1 + lane.registered + tree_depth(self.simd, lane.term_shape(node, x).width, LEVELS_PER_REGISTER)
+        # Memories answer late, so a register follows soon: after the first full adders, or before wider adders.
+        self.term_shape = lane.term_shape(node, x)
+        self.one_bit = self.term_shape == unsigned(1)
+        self.before = 1 + (not self.one_bit) + tree_depth(self.simd, self.term_shape, first=1 if self.one_bit else 2)
         self.depth = self.before + 1
         self.replay = ReplayBuffer(x, self.simd, self.nf) if self.nf > 1 else None
+        self.cuts_ready = self.replay is not None
 
     def control(self) -> Control:
         core = Pipeline(self.depth, every=self.sf)
@@ -115,16 +114,16 @@ class FoldedDense(StreamComponent):
         bits = self.lane.weight_bits(self.node)
         weights = self._constants(m, "weights", self.weight_words(), self.pe * self.simd * bits, address, advance)
         elements = registered(source.payload.data.as_value(), "elements")
-        shape, spare = self.lane.term_shape(self.node, self.x), self.nf * self.pe - len(self.node.weight)
+        spare = self.nf * self.pe - len(self.node.weight)
         for row in range(self.pe):
             terms = []
             for lane in range(self.simd):
                 x = elements.word_select(lane, self.x.width)
                 code = weights.word_select(row * self.simd + lane, bits)
-                term = Signal(shape, name=f"term{row}_{lane}")
+                term = Signal(self.term_shape, name=f"term{row}_{lane}")
                 m.d.comb += term.eq(self.lane.term(self.node, x.as_signed() if self.x.signed else x, code))
-                terms.append(registered(term, f"product{row}_{lane}") if self.lane.registered else term)
-            total = adder_tree(m, terms, lambda value: registered(value, "tree"), LEVELS_PER_REGISTER)
+                terms.append(term if self.one_bit else registered(term, "product"))
+            total = adder_tree(m, terms, lambda value: registered(value, "tree"), first=1 if self.one_bit else 2)
             start = starts.word_select(row, self.node.type.width)
             y = Signal(self.o_beats.shape, name=f"y{row}", reset_less=True)
             m.d.comb += self.o.payload.data[row].eq(y)

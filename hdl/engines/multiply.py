@@ -19,8 +19,6 @@ from lutwright.hdl.engines.foldings import useful_foldings
 class ProductLane:
     """A lane with a weight in two's complement (unsigned where no weight is negative)."""
 
-    registered = True
-
     @staticmethod
     def _weight(node: Dense) -> Type:
         return Type((), min(0, int(node.weight.min())), max(0, int(node.weight.max())))

@@ -160,3 +160,21 @@ def refusals() -> list[tuple[str, Graph, Plan, type[LutwrightError], str]]:
 def test_refusals(graph: Graph, plan: Plan, error: type[LutwrightError], text: str) -> None:
     with pytest.raises(error, match=text):
         Network(graph, plan)
+
+
+def test_slices_cut_long_paths_of_ready_where_beats_are_narrow() -> None:
+    """A row without an engine whose `ready` depends on state alone: one fold of rows, and thresholds of one bit."""
+    rng = np.random.default_rng(0)
+    nodes: list[Node] = [source(6, 1)]
+    folds: dict[str, NodePlan] = {}
+    for layer in range(3):
+        dense = Dense.of(f"dense{layer}", nodes[-1], rng.choice((-1, 1), (6, 6)))
+        bits = threshold(f"bits{layer}", dense, 1, rng)
+        nodes += [dense, bits]
+        folds |= {dense.name: NodePlan("xnor", Folding(6, 6)), bits.name: NodePlan("", Folding(6, 6))}
+    graph, plan = Graph(tuple(nodes), "bits2"), Plan(DEVICE, folds)
+    parts = Network(graph, plan).parts
+    assert [part.name for part in parts] == [
+        "guard", "dense0", "bits0", "dense1_slice", "dense1", "bits1", "dense2_slice", "dense2", "bits2"
+    ]  # fmt: skip
+    equals_graph(graph, plan, seed=0)
