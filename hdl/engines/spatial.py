@@ -30,7 +30,7 @@ class Row:
 
 
 def digits(weights: Array) -> list[Array]:
-    """Arrays of -1, 0, 1 whose sum, weighted by 1, 2, 4, …, is `weights`, with the fewest non-zeros (canonical signed)."""
+    """Arrays of -1, 0, 1 that, times 1, 2, 4, …, add up to `weights`: canonical signed digits, the fewest non-zeros."""
     planes, rest = [], weights.copy()
     while rest.any():
         digit = np.where(rest & 1, 2 - (rest & 3), 0)
