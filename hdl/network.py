@@ -25,7 +25,7 @@ from lutwright.hdl.threshold import ThresholdUnit
 from lutwright.hdl.timing import Chain, Control, Timing, measure
 from lutwright.hdl.unit import Unit
 
-READY_PATH = 3
+READY_PATH = 2
 
 
 @dataclass(frozen=True)

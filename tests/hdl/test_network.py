@@ -6,6 +6,8 @@ import random
 
 import numpy as np
 import pytest
+from amaranth.hdl import Fragment
+from amaranth.sim import Simulator, SimulatorContext
 
 from lutwright.errors import GraphError, LutwrightError, PlanError
 from lutwright.frontend.device import device
@@ -56,7 +58,10 @@ def random_network(seed: int) -> tuple[Graph, Plan]:
         weight = rng.choice((-1, 1) if signs else (-3, 0, 2), (rows, x.channels))
         engine = "multiply" if not signs else "xnor" if (x.lo, x.hi) == (0, 1) else "addsub"
         dense = Dense.of(f"dense{layer}", nodes[-1], weight)
-        add(dense, engine, choose.randint(1, rows), choose.randint(1, x.channels))
+        if choose.random() < 0.2:
+            add(dense, "spatial", rows, x.channels)
+        else:
+            add(dense, engine, choose.randint(1, rows), choose.randint(1, x.channels))
         lanes = choose.randint(1, 6)
         kind = choose.choice(["threshold", "threshold", "threshold", "table", "none"])
         if kind == "threshold":
@@ -98,6 +103,35 @@ def test_timing(seed: int) -> None:
     assert timing.interval == -(-int(steps.sum()) // len(steps)), f"seed {seed}: {steps}"
 
 
+def test_a_malformed_frame_spoils_no_other() -> None:
+    graph, plan = single("dense")
+    network = Network(graph, plan)
+    samples = drawn(network.i_beats.type, 4, 9)
+    words = [network.i_beats.pack(sample) for sample in samples]
+    words[1:1] = [words[1][:1] + words[2][-1:], words[1][:2] * 4 + words[2][-1:]]  # one too short, one too long
+    payloads = [word for frame in words for word in frame]
+    found: list[int] = []
+
+    async def bench(ctx: SimulatorContext) -> None:
+        fed = 0
+        ctx.set(network.o.ready, 1)
+        while len(found) < len(words) * network.o_beats.per_frame:
+            ctx.set(network.i.valid, fed < len(payloads))
+            ctx.set(network.i.payload.as_value(), payloads[min(fed, len(payloads) - 1)])
+            if ctx.get(network.o.valid):
+                found.append(ctx.get(network.o.payload.as_value()))
+            fed += ctx.get(network.i.valid & network.i.ready)
+            await ctx.tick()
+
+    simulator = Simulator(Fragment.get(network, None))
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(bench)
+    simulator.run()
+    size = network.o_beats.per_frame
+    outputs = [network.o_beats.unpack(found[start : start + size]) for start in range(0, len(found), size)]
+    np.testing.assert_array_equal([outputs[0], *outputs[3:]], graph.evaluate(samples))
+
+
 def source(channels: int, hi: int = 7, lo: int = 0) -> Input:
     return Input("in", (), Type((channels,), lo, hi))
 
@@ -129,6 +163,7 @@ def test_parts_are_named_after_nodes_and_their_cycles_bound_the_interval() -> No
         ("guard", "FrameGuard", 4),
         ("fc_1", "FoldedDense", 20),
         ("fc_1_serializer", "Serializer", 10),
+        ("fc_1_slice", "Slice", 10),
         ("fc_1_", "ArgMaxUnit", 10),
     ]
     assert network.timing().interval == 20
@@ -175,6 +210,6 @@ def test_slices_cut_long_paths_of_ready_where_beats_are_narrow() -> None:
     graph, plan = Graph(tuple(nodes), "bits2"), Plan(DEVICE, folds)
     parts = Network(graph, plan).parts
     assert [part.name for part in parts] == [
-        "guard", "dense0", "bits0", "dense1_slice", "dense1", "bits1", "dense2_slice", "dense2", "bits2"
+        "guard", "dense0_slice", "dense0", "bits0", "dense1_slice", "dense1", "bits1", "dense2_slice", "dense2", "bits2"
     ]  # fmt: skip
     equals_graph(graph, plan, seed=0)
