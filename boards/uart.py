@@ -50,10 +50,9 @@ class UartTransmitter(wiring.Component):
         m = Module()
         timer, left, bits = Signal(range(self.divisor)), Signal(4), Signal(10, init=-1)
         m.d.comb += [self.tx.eq(bits[0]), self.bytes.ready.eq(left == 0)]
-        with m.If(left == 0):
-            with m.If(self.bytes.valid):
-                m.d.sync += [bits.eq(Cat(Const(0, 1), self.bytes.payload, Const(1, 1))), left.eq(10)]
-                m.d.sync += timer.eq(self.divisor - 1)
+        with m.If(left == 0), m.If(self.bytes.valid):
+            m.d.sync += [bits.eq(Cat(Const(0, 1), self.bytes.payload, Const(1, 1))), left.eq(10)]
+            m.d.sync += timer.eq(self.divisor - 1)
         with m.Else():
             m.d.sync += timer.eq(Mux(timer == 0, self.divisor - 1, timer - 1))
             with m.If(timer == 0):

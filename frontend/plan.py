@@ -8,10 +8,11 @@ summed over LUTs, block RAMs and DSPs; an adapter between unequal lanes counts t
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from lutwright.errors import PlanError
+from lutwright.errors import OptionError, PlanError
 from lutwright.frontend.device import DEVICES, Device
 from lutwright.frontend.ir import Graph, Node, Type
 from lutwright.frontend.nodes import Dense
@@ -205,7 +206,7 @@ def plan(
         case None:
             chosen = _fastest(search, candidates, COMFORT) or smallest
     nodes = {step.node.name: NodePlan(step.option.engine, step.option.folding) for step in chosen.steps}
-    return Plan(device, nodes, chosen.cost, tuple(_explain(search, chosen, goal, candidates, clock_mhz)))
+    return Plan(device, nodes, tuple(_explain(search, chosen, goal, candidates, clock_mhz)))
 
 
 def _fastest(search: Search, candidates: Sequence[int], share: float) -> Solution | None:
@@ -307,3 +308,28 @@ def _explain(
         need = ", ".join(f"{name} {share:.0%}" for name, share in twice.shares.items())
         lines.append(f"Twice the speed needs {need}{'' if twice.fits(1) else ', which does not fit'}.")
     return lines
+
+
+def parse_goal(*, fps: float | None, latency: bool, smallest: bool) -> Goal | None:
+    """The goal of the options --fps, --latency and --smallest, of which one may be given."""
+    goals: list[Goal] = [Fps(fps)] if fps is not None else []
+    goals += [Latency()] * latency + [Smallest()] * smallest
+    if len(goals) > 1:
+        raise OptionError("only one of --fps, --latency and --smallest may be given")
+    return goals[0] if goals else None
+
+
+def parse_pin(text: str) -> tuple[str, str]:
+    """`node=engine`."""
+    node, equals, engine = text.rpartition("=")
+    if not (node and equals and engine):
+        raise OptionError(f"--engine must be NODE=NAME, such as fc1=xnor, not '{text}'")
+    return node, engine
+
+
+def parse_fold(text: str) -> tuple[str, Folding]:
+    """`node=PExSIMD`."""
+    match = re.fullmatch(r"(.+)=([0-9]{1,9})x([0-9]{1,9})", text)
+    if match is None:
+        raise OptionError(f"--fold must be NODE=PExSIMD, such as fc1=8x16, not '{text}'")
+    return match[1], Folding(int(match[2]), int(match[3]))

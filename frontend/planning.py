@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lutwright.frontend.device import Device
-from lutwright.hdl.engines.base import Cost, Folding
+from lutwright.hdl.engines.base import Folding
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,8 @@ class NodePlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """`nodes` names every node but Input and Reshape; `cost` is predicted; `explanation` says why, line by line."""
+    """`nodes` names every node but Input and Reshape; `explanation` says line by line why these foldings."""
 
     device: Device
     nodes: Mapping[str, NodePlan]
-    cost: Cost = Cost(0, 0, 0, 0, 0)
     explanation: tuple[str, ...] = ()

@@ -30,11 +30,12 @@ READY_PATH = 2
 
 @dataclass(frozen=True)
 class Part:
-    """A component of a network: its name there, itself, and its predicted cost."""
+    """A component of a network: its name there, itself, its predicted cost, and the node that it computes, if any."""
 
     name: str
     component: StreamComponent
     cost: Cost
+    node: str | None = None
 
     @property
     def kind(self) -> str:
@@ -95,7 +96,7 @@ def computing(node: Node, x: Type, plan: Plan) -> Part:
             if reason := engine.supports(node, x, plan.device):
                 raise PlanError(f"the engine '{choice.engine}' can't compute '{node.name}': {reason}. Choose another")
             cost = engine.cost(node, x, choice.folding, plan.device)
-            return Part(node.name, engine.build(node, x, choice.folding, plan.device), cost)
+            return Part(node.name, engine.build(node, x, choice.folding, plan.device), cost, node.name)
         case Threshold():
             unit: Unit = ThresholdUnit(node, x, planned(node, plan).folding.simd)
         case Table():
@@ -105,7 +106,7 @@ def computing(node: Node, x: Type, plan: Plan) -> Part:
         case _:
             known = "Dense, Threshold, Table, ArgMax and Reshape"
             raise GraphError(f"'{node.name}' is a {type(node).__name__}, but hardware is made of {known} only")
-    return Part(node.name, unit, unit.cost(plan.device))
+    return Part(node.name, unit, unit.cost(plan.device), node.name)
 
 
 def named(parts: list[Part]) -> Iterator[Part]:
