@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from lutwright.frontend.model import Model, compare_reference, load
-
-from .reference import mismatches, prepared
+from lutwright.testbenches.reference import mismatches, prepared
 
 CASES = ["tfc_1w1a", "tfc_2w2a", "kwsmlp_w3a3", "jettag_qkeras_6b", "hls4ml_bnn_fc"]
 
