@@ -28,7 +28,7 @@ def compare(folder: Path, limit: int | None) -> tuple[int, int, list[str]]:
     model = load(folder / "model.onnx", json.loads(case.read_text())["input"] if case.exists() else None)
     held = np.load(folder / "case.npz")
     inputs, outputs = held["inputs"][:limit], held["outputs"][:limit]
-    count, first = compare_reference(model, model.graph.evaluate(model.encode(inputs)), outputs)
+    _, first = compare_reference(model, model.graph.evaluate(model.encode(inputs)), outputs)
     compared, found = mismatches(model, prepared(folder / "model.onnx"), inputs)
     return len(inputs), outputs.size + compared, [str(item) for item in ([first] if first else []) + found]
 
