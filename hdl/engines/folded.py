@@ -68,6 +68,7 @@ class FoldedDense(StreamComponent):
         self.depth = self.before + 1
         self.weight_bits = lane.weight_bits(node)
         self.replay = ReplayBuffer(x, self.simd, self.nf) if self.nf > 1 else None
+        self.cuts_ready = self.replay is not None
 
     def control(self) -> Control:
         core = Pipeline(self.depth, every=self.sf)

@@ -1,0 +1,66 @@
+"""A stream component as RTLIL (for synthesis) and as Verilog (for simulation and for other people's designs)."""
+
+from __future__ import annotations
+
+import gc
+import tempfile
+from pathlib import Path
+
+from amaranth.back import rtlil as back
+from amaranth.hdl import Module, Signal
+from amaranth.lib import wiring
+
+from lutwright.hdl import yosys
+from lutwright.hdl.engines.base import StreamComponent
+
+
+def convert(top: wiring.Component | Module, name: str, ports: dict[str, tuple[Signal, None]]) -> str:
+    """RTLIL of a module with the given ports."""
+    collecting = gc.isenabled()
+    gc.disable()  # the netlist is built once and dropped: collecting it costs a quarter of the time
+    try:
+        text: str = back.convert(top, name=name, ports=ports)
+    finally:
+        if collecting:
+            gc.enable()
+    return text
+
+
+def to_verilog(rtlil: str) -> str:
+    """Verilog of the same modules, memory contents included."""
+    with tempfile.TemporaryDirectory(prefix="lutwright-") as folder:
+        stage = Path(folder)
+        (stage / "in.il").write_text(rtlil)
+        # `proc` and `write_verilog` instead of Amaranth's own backend, whose always-blocks can miss time 0.
+        yosys.run("read_rtlil in.il\nproc\nmemory_collect\nopt_clean\nwrite_verilog -noattr -norename out.v\n", stage)
+        return (stage / "out.v").read_text()
+
+
+def rtlil(component: StreamComponent, name: str) -> str:
+    """RTLIL of a module `name` with the ports clk, rst, i_payload, i_valid, i_ready, o_payload, o_valid and o_ready.
+
+    A payload holds the beat's lanes, lane 0 lowest, then `last`. `rst` is synchronous and high-active.
+    """
+    m = Module()
+    m.submodules.core = component
+    ports: dict[str, tuple[Signal, None]] = {}
+    for side, flows_in in (("i", True), ("o", False)):
+        stream = getattr(component, side)
+        for member, inward in (("payload", flows_in), ("valid", flows_in), ("ready", not flows_in)):
+            inner = getattr(stream, member)
+            value = inner.as_value() if member == "payload" else inner
+            port = Signal(len(value), name=f"{side}_{member}")
+            m.d.comb += value.eq(port) if inward else port.eq(value)
+            ports[port.name] = (port, None)
+    return convert(m, name, ports)
+
+
+def verilog(component: StreamComponent, name: str) -> str:
+    """Verilog of the module of `rtlil`, one module a submodule."""
+    return to_verilog(rtlil(component, name))
+
+
+def pins_verilog(top: wiring.Component, name: str) -> str:
+    """Verilog of any component whose ports are plain signals, under their names, with clk and rst."""
+    ports = {port: (getattr(top, port), None) for port in top.signature.members}
+    return to_verilog(convert(top, name, ports))
