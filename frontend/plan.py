@@ -25,7 +25,7 @@ from lutwright.hdl.network import work
 
 HOST_LINK = Cost(700, 500, 3, 0, 0)
 FILL = 0.85  # LUTs and FFs that place and route can be expected to fill
-COMFORT = 0.6  # what a plan without a goal takes of every resource
+COMFORT = (0.6, 0.8, 1.0)  # what a plan without a goal takes of every resource, as far as one fits
 XC7 = Cost(50_000, 100_000, 75, 120, 0)  # xc7 is for synthesis only: planned as for a middling part
 BEAM = 24  # options of a node that the shortest path looks at
 
@@ -188,7 +188,7 @@ def plan(
     clock_mhz: float | None = None,
     board: bool = False,
 ) -> Plan:
-    """The plan for a goal; without one, the fastest that leaves 40 % of every resource free.
+    """The plan for a goal; without one, the fastest that leaves 40 % of every resource free, or 20 %, or none.
 
     `engines` and `folds` pin nodes; `clock_mhz` turns frames a second into cycles; `board` reserves what the host link
     needs. PlanError says what is impossible, by which resource, and what would do.
@@ -207,7 +207,8 @@ def plan(
         case Latency():
             chosen = _fastest(search, candidates, 1.0) or smallest
         case None:
-            chosen = _fastest(search, candidates, COMFORT) or smallest
+            found = (_fastest(search, candidates, share) for share in COMFORT)
+            chosen = next((solution for solution in found if solution is not None), smallest)
     nodes = {step.node.name: NodePlan(step.option.engine, step.option.folding) for step in chosen.steps}
     return Plan(device, nodes, tuple(_explain(search, chosen, goal, candidates, clock_mhz)))
 
@@ -294,7 +295,7 @@ def _explain(
         Fps: "the smallest plan that reaches the asked frames/s",
         Latency: "the lowest latency that fits",
         Smallest: "the fewest resources",
-    }.get(type(goal), f"the fastest plan within {COMFORT:.0%} of every resource")
+    }.get(type(goal), "the fastest plan that leaves room, 40 % of every resource where it can")
     lines = [f"Goal on {device.name}: {aim}."]
     for step in chosen.steps:
         lines.append(

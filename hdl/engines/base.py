@@ -68,11 +68,13 @@ class StreamComponent(wiring.Component):
 
     def __init__(self, i_beats: Beats, o_beats: Beats) -> None:
         self.i_beats, self.o_beats = i_beats, o_beats
+        self._has_ports = False
 
     def __getattr__(self, name: str) -> Any:
         # Ports are made when they are first asked for: plans cost and time thousands of components, and build a few.
-        if name not in ("i", "o", "signature"):
+        if name not in ("i", "o", "signature") or self._has_ports:
             raise AttributeError(f"'{type(self).__name__}' has no attribute '{name}'")
+        self._has_ports = True
         super().__init__({"i": wiring.In(self.i_beats.signature), "o": wiring.Out(self.o_beats.signature)})
         return getattr(self, name)
 
