@@ -35,7 +35,7 @@ def pack(type: Type, lanes: int, samples: Array) -> list[bytes]:
     padded[:, :, : type.channels] = samples.reshape(len(samples), type.vectors, type.channels)
     bits = (padded.reshape(-1, lanes, 1) >> np.arange(type.width)) & 1
     packed = np.packbits(bits.astype(np.uint8).reshape(-1, lanes * type.width), axis=1, bitorder="little")
-    return [row.tobytes() for row in packed.reshape(len(samples), -1)]
+    return [row.tobytes() for row in packed.reshape(len(samples), sample_bytes(type, lanes))]
 
 
 def unpack(type: Type, lanes: int, payloads: list[bytes]) -> Array:
