@@ -2,90 +2,83 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import serial
 
 from lutwright.boards.framing import STATUS_BYTES, VERSION, Decoder, Fault, Frame, Kind, encode
 from lutwright.boards.payload import pack, sample_bytes, unpack
-from lutwright.errors import DataError, LinkError, OptionError
+from lutwright.errors import DataError, LinkError
 from lutwright.frontend.ir import Array, Type
-
-if TYPE_CHECKING:
-    from lutwright.hdl.engines.base import StreamComponent  # needs Amaranth, which a host that only runs can do without
+from lutwright.hdl.beats import Beats
 
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class HostConfig:
-    """What the host must know of a bitstream; `host.json` holds it.
+    """What the driver must know of a design: the beats of its two ends, its digest, and the serial port's speed.
 
-    `seconds`: the longest that the device computes on one sample. `window`: the samples it holds at once.
+    `seconds`: the longest that it computes on one sample. `window`: the samples that it holds at once.
     """
 
+    input: Beats
+    output: Beats
     digest: int
     baud: int
-    window: int
-    seconds: float
-    input: Type
-    input_lanes: int
-    output: Type
-    output_lanes: int
+    seconds: float = 0.0
+    window: int = 2
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain object, for host.json."""
+        return asdict(self)
 
     @classmethod
-    def of(cls, core: StreamComponent, digest: int, baud: int, window: int, seconds: float) -> HostConfig:
-        x, y = core.i_beats, core.o_beats
-        return cls(digest, baud, window, seconds, x.type, x.lanes, y.type, y.lanes)
+    def from_json(cls, facts: dict[str, Any]) -> HostConfig:
+        """The inverse of `to_json`; what else is in `facts` is ignored."""
 
-    def save(self, path: Path) -> None:
-        path.write_text(json.dumps({"version": VERSION} | asdict(self), indent=2) + "\n")
+        def beats(part: dict[str, Any]) -> Beats:
+            kind = part["type"]
+            return Beats(Type(tuple(kind["shape"]), kind["lo"], kind["hi"]), part["lanes"])
 
-    @classmethod
-    def load(cls, path: Path) -> HostConfig:
-        """From a file; OptionError if it can't be one."""
-        try:
-            fields = json.loads(path.read_text())
-            if fields.pop("version") != VERSION:
-                raise ValueError(f"its version is not {VERSION}")
-            for side in ("input", "output"):
-                fields[side] = Type(tuple(fields[side]["shape"]), fields[side]["lo"], fields[side]["hi"])
-            return cls(**fields)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise OptionError(
-                f"'{path}' must be the host.json that a build wrote, but: {error!r}. Build again, or give its path."
-            ) from None
+        return cls(
+            beats(facts["input"]),
+            beats(facts["output"]),
+            int(facts["digest"]),
+            int(facts["baud"]),
+            float(facts["seconds"]),
+            int(facts["window"]),
+        )
 
 
-class Board:
-    """A programmed board. `url`: a serial port ('/dev/ttyUSB1', 'COM3') or what pyserial takes ('socket://host:port').
+class BoardDriver:
+    """A programmed board. `port`: a serial port ('/dev/ttyUSB1', 'COM3') or what pyserial takes ('socket://host:port').
 
     Checks at once that the board answers and carries the design of `config`. `patience`: extra seconds to wait for an
-    answer; `attempts`: how often in a row a request may fail before it is given up.
+    answer; `attempts`: how often in a row a sample may fail before it is given up; `resent`: how often one did.
     """
 
-    def __init__(self, url: str, config: HostConfig, *, patience: float = 1.0, attempts: int = 5) -> None:
-        self.url, self.config, self.attempts = url, config, attempts
-        size = sample_bytes(config.input, config.input_lanes) + sample_bytes(config.output, config.output_lanes)
+    def __init__(self, port: str, config: HostConfig, *, patience: float = 1.0, attempts: int = 5) -> None:
+        self.url, self.config, self.attempts = port, config, attempts
+        size = sample_bytes(config.input) + sample_bytes(config.output)
         # A byte has 10 bits on the line, and may be two after stuffing.
         line = (size + 32) * 20 / config.baud
         self.timeout = patience + config.window * (config.seconds + line)
         self.sequence = time.monotonic_ns() & 0xFF  # so that answers to an earlier driver are unlikely to pass
+        self.resent = 0
         self.decoder = Decoder()
         try:
-            self.port = serial.serial_for_url(url, baudrate=config.baud, timeout=0.05, write_timeout=self.timeout)
+            self.port = serial.serial_for_url(port, baudrate=config.baud, timeout=0.05, write_timeout=self.timeout)
         except (serial.SerialException, ValueError, OSError) as error:
             raise LinkError(
-                f"the port '{url}' must open, but: {error}. Check that the board is plugged in, that its name is right "
-                "and that you may use it (on Linux: the group dialout)."
+                f"the port '{port}' must open, but: {error}. Check that the board is plugged in, that its name is "
+                "right and that you may use it (on Linux: the group dialout)."
             ) from None
         try:
             self.synchronize()
@@ -93,7 +86,7 @@ class Board:
             self.close()
             raise
 
-    def __enter__(self) -> Board:
+    def __enter__(self) -> BoardDriver:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -131,16 +124,16 @@ class Board:
 
     def run(self, samples: Array, progress: Progress | None = None) -> Array:
         """Outputs int64 [n, *output.shape] of `samples` [n, *input.shape]; `progress(done, total)` after each one."""
-        kind, config = self.config.input, self.config
+        kind = self.config.input.type
         if samples.shape[1:] != kind.shape or not np.issubdtype(samples.dtype, np.integer):
             raise DataError(
                 f"samples must be integers of shape {['n', *kind.shape]}, found {samples.dtype} {list(samples.shape)}."
             )
         if samples.size and (samples.min() < kind.lo or samples.max() > kind.hi):
             raise DataError(f"samples must lie in [{kind.lo}, {kind.hi}], found [{samples.min()}, {samples.max()}].")
-        payloads = pack(kind, config.input_lanes, samples)
+        payloads = pack(self.config.input, samples)
         answers = self._exchange(payloads, progress or (lambda done, total: None))
-        return unpack(config.output, config.output_lanes, answers)
+        return unpack(self.config.output, answers)
 
     def _exchange(self, payloads: list[bytes], progress: Progress) -> list[bytes]:
         """The answers to RUN requests, `window` of them on their way; what fails is synchronized and sent again."""
@@ -155,11 +148,12 @@ class Board:
                     "Check the cable, or build with a lower baud rate."
                 )
             self.synchronize()
+            self.resent += 1
         return answers
 
     def _stream(self, payloads: list[bytes], answers: list[bytes], progress: Progress) -> str | None:
         """Go on after `answers` until all are there (None), or something fails (what)."""
-        size = sample_bytes(self.config.output, self.config.output_lanes)
+        size = sample_bytes(self.config.output)
         flying: deque[int] = deque()
         deadline = time.monotonic() + self.timeout
         while len(answers) < len(payloads):

@@ -94,7 +94,7 @@ class Feeder(wiring.Component):
 
     def __init__(self, beats: Beats) -> None:
         self.beats = beats
-        self.size, self.bytes = sample_bytes(beats.type, beats.lanes), beat_bytes(beats.type, beats.lanes)
+        self.size, self.bytes = sample_bytes(beats), beat_bytes(beats)
         super().__init__(
             {
                 "start": In(1),
@@ -156,7 +156,7 @@ class Framer(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         m.submodules.crc = crc = CRC16_IBM_3740(data_width=8).create()
-        size, beat = sample_bytes(self.beats.type, self.beats.lanes), beat_bytes(self.beats.type, self.beats.lanes)
+        size, beat = sample_bytes(self.beats), beat_bytes(self.beats)
         byte, free, plain, escaped = Signal(8), Signal(init=1), Signal(), Signal()
         special = ~plain & ~escaped & ((byte == FLAG) | (byte == ESCAPE))
         m.d.comb += [
@@ -244,7 +244,7 @@ class Link(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        size = sample_bytes(self.i_beats.type, self.i_beats.lanes)
+        size = sample_bytes(self.i_beats)
         m.submodules.deframer = deframer = Deframer(size)
         m.submodules.feeder = feeder = Feeder(self.i_beats)
         m.submodules.framer = framer = Framer(self.o_beats, self.digest)

@@ -9,16 +9,18 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from lutwright.boards.link import Link
-from lutwright.boards.uart import Receiver, Transmitter, divisor
+from lutwright.boards.uart import Receiver, Transmitter
 from lutwright.hdl.engines.base import StreamComponent
 
 
 class Top(wiring.Component):
-    """The core, and the serial pins `rx` and `tx`. `digest`: 32 bits by which the driver knows the design."""
+    """The core, and the serial pins `rx` and `tx`. `divisor`: clocks a bit, from `lutwright.boards.uart.divisor`.
 
-    def __init__(self, core: StreamComponent, clock_hz: float, baud: int, digest: int, window: int = 2) -> None:
-        self.core, self.digest, self.window = core, digest, window
-        self.divisor = divisor(clock_hz, baud)
+    `digest`: 32 bits by which the driver knows the design. `window`: samples held at once, 1 or 2.
+    """
+
+    def __init__(self, core: StreamComponent, divisor: int, digest: int, window: int = 2) -> None:
+        self.core, self.divisor, self.digest, self.window = core, divisor, digest, window
         super().__init__({"rx": In(1, init=1), "tx": Out(1, init=1)})
 
     def elaborate(self, platform: Any) -> Module:

@@ -65,6 +65,27 @@ class Threshold(Node):
         node = cls(name, (source.name,), source.type, thresholds, base, step)
         return cls(name, (source.name,), node.infer(source.type), thresholds, base, step)
 
+    @classmethod
+    def fit(cls, name: str, source: Node, points: Array, levels: Array) -> Threshold | None:
+        """The staircase with the value levels[c, i] from points[c, i] on; None if a row is not monotone.
+
+        Both are [C, I], points ascending from the lower end of the source's interval; those beyond it are ignored.
+        Rows with fewer thresholds than others are filled up with the first integer beyond the interval.
+        """
+        rows, base, step = list[Array](), list[int](), list[int]()
+        for row_points, row_levels in zip(points, levels, strict=True):
+            inside = row_points <= source.type.hi
+            rises = np.diff(row_levels[inside])
+            if (rises > 0).any() and (rises < 0).any():
+                return None
+            rows.append(np.repeat(row_points[inside][1:], np.abs(rises)))
+            base.append(int(row_levels[0]))
+            step.append(-1 if (rises < 0).any() else 1)
+        thresholds = np.full((len(rows), max(map(len, rows))), source.type.hi + 1, np.int64)
+        for index, row in enumerate(rows):
+            thresholds[index, : len(row)] = row
+        return cls.of(name, source, thresholds, np.array(base, np.int64), np.array(step, np.int64))
+
     def evaluate(self, *inputs: Array) -> Array:
         (x,) = inputs
         count = np.empty_like(x)

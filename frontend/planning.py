@@ -10,6 +10,26 @@ from lutwright.hdl.engines.base import Folding
 
 
 @dataclass(frozen=True)
+class Fps:
+    """The smallest plan that reaches so many frames a second at the planned clock."""
+
+    frames_per_second: float
+
+
+@dataclass(frozen=True)
+class Latency:
+    """The lowest latency that fits the device."""
+
+
+@dataclass(frozen=True)
+class Smallest:
+    """The fewest resources; among equals the fewest cycles."""
+
+
+Goal = Fps | Latency | Smallest
+
+
+@dataclass(frozen=True)
 class NodePlan:
     """`folding.simd` lanes in, `folding.pe` lanes out; elementwise nodes have as many out as in."""
 

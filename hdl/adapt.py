@@ -8,13 +8,15 @@ from itertools import pairwise
 from amaranth import Module, Mux, Signal
 
 from lutwright.errors import GraphError, PlanError
+from lutwright.frontend.device import Device
 from lutwright.frontend.ir import Type
 from lutwright.hdl.beats import Beats
-from lutwright.hdl.engines.base import StreamComponent
+from lutwright.hdl.engines.base import Cost
 from lutwright.hdl.timing import Control
+from lutwright.hdl.unit import Unit
 
 
-class Serializer(StreamComponent):
+class Serializer(Unit):
     """From many lanes to a divisor of them: a wide beat is shifted out in narrow ones; those all padding are left out.
 
     Ports: i: Beats(x, wide), o: Beats(x, narrow). Latency: 1 cycle. Throughput: one narrow beat a cycle.
@@ -30,30 +32,37 @@ class Serializer(StreamComponent):
     def control(self) -> Control:
         return SerializerControl(self.i_beats.per_vector, self.parts, self.final_parts)
 
+    def cost(self, device: Device) -> Cost:
+        """A register and a LUT a bit of the wide beat."""
+        bits = self.i_beats.shape.width * self.o_beats.lanes * self.parts
+        control = self.parts.bit_length() + self.i_beats.per_vector.bit_length()
+        return Cost(bits + 2 * control, bits + control, 0, 0, self.o_beats.per_frame)
+
     def elaborate(self, platform: object) -> Module:
         m = Module()
         folds, lanes = self.i_beats.per_vector, self.o_beats.lanes
-        # Narrow beats that are left after the one at `o`.
-        left, fold, last = Signal(range(self.parts)), Signal(range(folds)), Signal()
+        # How many narrow beats are left after the one at `o`, and whether none is.
+        left, none_left, fold, last = Signal(range(self.parts)), Signal(), Signal(range(folds)), Signal()
         held = [Signal(self.i_beats.shape.width * lanes, name=f"held{part}") for part in range(self.parts)]
+        following = Signal.like(left)
         parts = self.i.payload.data.as_value()
         step = len(held[0])
         m.d.comb += [
-            self.i.ready.eq(~self.o.valid | (self.o.ready & (left == 0))),
+            self.i.ready.eq(~self.o.valid | (self.o.ready & none_left)),
             self.o.payload.data.eq(held[0]),
-            self.o.payload.last.eq(last & (left == 0)),
+            self.o.payload.last.eq(last & none_left),
+            following.eq(left - 1),
         ]
         with m.If(self.i.valid & self.i.ready):
+            m.d.comb += following.eq(Mux(fold == folds - 1, self.final_parts - 1, self.parts - 1))
             m.d.sync += [register.eq(parts[k * step : (k + 1) * step]) for k, register in enumerate(held)]
             m.d.sync += [self.o.valid.eq(1), last.eq(self.i.payload.last)]
-            m.d.sync += left.eq(Mux(fold == folds - 1, self.final_parts - 1, self.parts - 1))
             m.d.sync += fold.eq(Mux(fold == folds - 1, 0, fold + 1))
         with m.Elif(self.o.ready):
             m.d.sync += [low.eq(high) for low, high in pairwise(held)]
-            with m.If(left == 0):
-                m.d.sync += self.o.valid.eq(0)
-            with m.Else():
-                m.d.sync += left.eq(left - 1)
+            m.d.sync += self.o.valid.eq(self.o.valid & ~none_left)
+        with m.If(self.i.ready | self.o.ready):
+            m.d.sync += [left.eq(following), none_left.eq(following == 0)]
         return m
 
 
@@ -79,7 +88,7 @@ class SerializerControl:
                 self.fold, self.held = 0, self.final_parts
 
 
-class Packer(StreamComponent):
+class Packer(Unit):
     """From few lanes to a multiple of them: narrow beats are collected; a vector's end is filled up with zeros.
 
     Ports: i: Beats(x, narrow), o: Beats(x, wide). Latency: 1 cycle after the last narrow beat. Throughput: one narrow
@@ -95,6 +104,13 @@ class Packer(StreamComponent):
 
     def control(self) -> Control:
         return PackerControl(self.o_beats.per_vector, self.parts, self.final_parts)
+
+    def cost(self, device: Device) -> Cost:
+        """A register a bit of the wide beat, and a LUT for each bit that a vector's end may leave to be cleared."""
+        bits = self.i_beats.shape.width * self.i_beats.lanes
+        control = self.parts.bit_length() + self.o_beats.per_vector.bit_length()
+        cleared = bits * (self.parts - self.final_parts)
+        return Cost(cleared + self.parts + 2 * control, bits * self.parts + control, 0, 0, self.i_beats.per_frame)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -159,7 +175,7 @@ def common_lanes(source: Beats, target: Beats) -> int:
     return lanes
 
 
-def adapters(source: Beats, target: Beats) -> tuple[StreamComponent, ...]:
+def adapters(source: Beats, target: Beats) -> tuple[Unit, ...]:
     """What turns the beats of a stream into others of the same elements: nothing, one component, or two.
 
     They take `source.per_frame`, `target.per_frame` or Beats(source.type, common_lanes).per_frame cycles a frame,
@@ -168,7 +184,7 @@ def adapters(source: Beats, target: Beats) -> tuple[StreamComponent, ...]:
     if source == target:
         return ()
     lanes = common_lanes(source, target)
-    chain: list[StreamComponent] = []
+    chain: list[Unit] = []
     if lanes < source.lanes:
         chain.append(Serializer(source.type, source.lanes, lanes))
     if lanes < target.lanes:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from amaranth import Const, Module, Mux, Signal
 
+from lutwright.frontend.device import Device
 from lutwright.frontend.ir import Type
 from lutwright.frontend.nodes import ArgMax
 from lutwright.hdl.beats import Beats
-from lutwright.hdl.engines.base import StreamComponent
+from lutwright.hdl.compare import exceeds
+from lutwright.hdl.engines.base import Cost
 from lutwright.hdl.timing import Control, Pipeline
+from lutwright.hdl.unit import Unit
 
 
-class ArgMaxUnit(StreamComponent):
+class ArgMaxUnit(Unit):
     """y = the channel of the largest x[c], of equal ones the lowest: one beat of one lane for each vector.
 
     The lanes of a beat meet in a pipelined tree of compares, its winner meets the best of the vector's earlier beats.
@@ -26,6 +29,16 @@ class ArgMaxUnit(StreamComponent):
 
     def control(self) -> Control:
         return Pipeline(self.depth, every=self.i_beats.per_vector)
+
+    def cost(self, device: Device) -> Cost:
+        """Predicted resources of ArgMaxUnit; a compare is one LUT a bit, and so is a choice."""
+        x = self.i_beats.type
+        pairs, index = self.used - 1, self.o_beats.type.width
+        folds = (self.i_beats.per_vector - 1).bit_length()
+        pads = self.i_beats.per_vector * self.used - x.channels
+        luts = pairs * (2 * x.width + 2) + x.width + 2 * index + 2 * folds + 8 + pads * x.width
+        ffs = (pairs + 1) * (x.width + 1) + index + (self.depth + 1) * (folds + 2)
+        return Cost(luts, ffs, 0, 0, self.i_beats.per_frame)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -60,9 +73,10 @@ class ArgMaxUnit(StreamComponent):
                 m.d.sync += [now.eq(then) for now, then in zip((valid, last, position), before, strict=True)]
 
         ((value, lane),) = best
-        largest, channel = Signal(shape), self.o.payload.data[0]
+        complement = Signal(shape.width)  # of the largest so far
+        channel = self.o.payload.data[0]
         with m.If(advance):
             m.d.sync += [self.o.valid.eq(valid & (position == folds - 1)), self.o.payload.last.eq(last)]
-            with m.If(valid & ((position == 0) | (value > largest))):
-                m.d.sync += [largest.eq(value), channel.eq(position * self.used + lane)]
+            with m.If(valid & ((position == 0) | exceeds(value, complement))):
+                m.d.sync += [complement.eq(~value), channel.eq(position * self.used + lane)]
         return m

@@ -2,45 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
-from amaranth import Module, Signal, Value
+from amaranth import Module, Shape, Signal, Value, unsigned
+
+LEVELS_PER_REGISTER = 2
 
 Register = Callable[[Value], Value]
 
 
-def _bound(m: Module, value: Value) -> Signal:
-    signal = Signal.like(value, name="sum")
-    m.d.comb += signal.eq(value)
-    return signal
-
-
-def tree_depth(terms: int, bits: int, every: int) -> int:
-    """Registers on the way through `adder_tree`."""
-    levels, first = 0, bits == 1
+def tree_levels(terms: int, shape: Shape) -> Iterator[tuple[int, int]]:
+    """How many terms each level of `adder_tree` adds up, and how many at a time: one-bit terms three, others two."""
+    group = 3 if shape == unsigned(1) else 2
     while terms > 1:
-        terms = -(-terms // (3 if first else 2))
-        levels, first = levels + 1, False
-    return -(-levels // every)
+        yield terms, group
+        terms, group = -(-terms // group), 2
 
 
-def adder_tree(m: Module, terms: Sequence[Value], register: Register, every: int) -> Value:
-    """The exact sum of `terms`, all of one shape, with a register after every `every` levels and at the end.
+def _registers(levels: int, first: int) -> set[int]:
+    """After which levels registers stand."""
+    return {*range(first, levels, LEVELS_PER_REGISTER), levels} - {0}
 
-    One-bit terms are first added three by three, which is a full adder each. Latency: `tree_depth` cycles.
+
+def tree_depth(terms: int, shape: Shape, first: int = LEVELS_PER_REGISTER) -> int:
+    """Registers on the way through `adder_tree`."""
+    return len(_registers(len(list(tree_levels(terms, shape))), first))
+
+
+def adder_tree(m: Module, terms: Sequence[Value], register: Register, first: int = LEVELS_PER_REGISTER) -> Value:
+    """The exact sum of `terms`; one term stays as it is.
+
+    One-bit unsigned terms are first added three by three, which is a full adder each. Registers stand after level
+    `first`, then after every LEVELS_PER_REGISTER levels, and at the end. Latency: `tree_depth` cycles.
     """
     level = list(terms)
-    width, signed = level[0].shape().width, level[0].shape().signed
-    group = 3 if width == 1 and not signed else 2
-    done = 0
-    while len(level) > 1:
-        sums = []
-        for start in range(0, len(level), group):
-            first, *others = level[start : start + group]
-            for other in others:
-                first = first + other
-            sums.append(_bound(m, first[:2] if group == 3 and len(others) == 2 else first) if others else first)
-        level, group, done = sums, 2, done + 1
-        if done % every == 0:
-            level = [register(value) for value in level]
-    return level[0] if done % every == 0 else register(level[0])
+    shape = unsigned(1) if all(term.shape() == unsigned(1) for term in terms) else unsigned(2)
+    levels = list(tree_levels(len(terms), shape))
+    registers = _registers(len(levels), first)
+    for done, (count, group) in enumerate(levels, 1):
+        sums = [_sum(m, level[start : start + group]) for start in range(0, count, group)]
+        level = [register(value) for value in sums] if done in registers else sums
+    return level[0]
+
+
+def _sum(m: Module, terms: Sequence[Value]) -> Value:
+    if len(terms) == 1:
+        return terms[0]
+    total = terms[0] + terms[1] if len(terms) == 2 else (terms[0] + terms[1] + terms[2])[:2]
+    signal = Signal.like(total, name="sum")
+    m.d.comb += signal.eq(total)
+    return signal

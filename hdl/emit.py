@@ -8,9 +8,34 @@ from pathlib import Path
 
 from amaranth.back import rtlil as back
 from amaranth.hdl import Module, Signal
+from amaranth.lib import wiring
 
 from lutwright.hdl import yosys
 from lutwright.hdl.engines.base import StreamComponent
+
+
+def convert(top: wiring.Component | Module, name: str, ports: dict[str, tuple[Signal, None]]) -> str:
+    """RTLIL of a module with the given ports."""
+    collecting = gc.isenabled()
+    gc.disable()  # the netlist is built once and dropped: collecting it costs a quarter of the time
+    try:
+        text: str = back.convert(top, name=name, ports=ports)
+    finally:
+        if collecting:
+            gc.enable()
+    return text
+
+
+def to_verilog(rtlil: str) -> str:
+    """Verilog of the same modules, memory contents included."""
+    with tempfile.TemporaryDirectory(prefix="lutwright-") as folder:
+        stage = Path(folder)
+        (stage / "in.il").write_text(rtlil)
+        # `proc` and `write_verilog` instead of Amaranth's own backend, whose always-blocks can miss time 0. `pmuxtree`
+        # because Icarus takes the functions that are written for parallel multiplexers for system functions.
+        script = "read_rtlil in.il\nproc\nmemory_collect\npmuxtree\nopt_clean\nwrite_verilog -noattr -norename out.v\n"
+        yosys.run(script, stage)
+        return (stage / "out.v").read_text()
 
 
 def rtlil(component: StreamComponent, name: str) -> str:
@@ -29,21 +54,15 @@ def rtlil(component: StreamComponent, name: str) -> str:
             port = Signal(len(value), name=f"{side}_{member}")
             m.d.comb += value.eq(port) if inward else port.eq(value)
             ports[port.name] = (port, None)
-    collecting = gc.isenabled()
-    gc.disable()  # the netlist is built once and dropped: collecting it costs a quarter of the time
-    try:
-        text: str = back.convert(m, name=name, ports=ports)
-    finally:
-        if collecting:
-            gc.enable()
-    return text
+    return convert(m, name, ports)
 
 
 def verilog(component: StreamComponent, name: str) -> str:
-    """Verilog of the same module, one module a submodule, memory contents included."""
-    with tempfile.TemporaryDirectory(prefix="lutwright-") as folder:
-        stage = Path(folder)
-        (stage / "in.il").write_text(rtlil(component, name))
-        # `proc` and `write_verilog` instead of Amaranth's own backend, whose always-blocks can miss time 0.
-        yosys.run("read_rtlil in.il\nproc\nmemory_collect\nopt_clean\nwrite_verilog -noattr -norename out.v\n", stage)
-        return (stage / "out.v").read_text()
+    """Verilog of the module of `rtlil`, one module a submodule."""
+    return to_verilog(rtlil(component, name))
+
+
+def pins_verilog(top: wiring.Component, name: str) -> str:
+    """Verilog of any component whose ports are plain signals, under their names, with clk and rst."""
+    ports = {port: (getattr(top, port), None) for port in top.signature.members}
+    return to_verilog(convert(top, name, ports))

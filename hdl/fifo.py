@@ -6,17 +6,22 @@ from amaranth import Module, Signal
 from amaranth.lib.fifo import SyncFIFOBuffered
 
 from lutwright.errors import OptionError
+from lutwright.frontend.device import Device
 from lutwright.hdl.beats import Beats
-from lutwright.hdl.engines.base import StreamComponent
+from lutwright.hdl.engines.base import Cost
+from lutwright.hdl.rom import brams_of
 from lutwright.hdl.timing import Control
+from lutwright.hdl.unit import Unit
 
 
-class Fifo(StreamComponent):
+class Fifo(Unit):
     """A queue of `depth` beats.
 
     Ports: i, o: `beats`. Latency: 2 cycles. Throughput: one beat a cycle. `i.ready` and `o.valid` depend on registers
     only. All but one of the beats are in a memory.
     """
+
+    cuts_ready = True
 
     def __init__(self, beats: Beats, depth: int) -> None:
         if depth < 2:
@@ -26,6 +31,12 @@ class Fifo(StreamComponent):
 
     def control(self) -> Control:
         return FifoControl(self.depth)
+
+    def cost(self, device: Device) -> Cost:
+        """Its words in block RAMs, beside them what passes on a word that is just being written."""
+        address, bits = (self.depth - 1).bit_length(), self.i_beats.bits
+        brams = brams_of(self.depth - 1, bits, device)
+        return Cost(bits + 8 * address, 2 * bits + 5 * address, brams, 0, self.i_beats.per_frame)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -64,17 +75,23 @@ class FifoControl:
         self.stored += i_fire
 
 
-class Slice(StreamComponent):
+class Slice(Unit):
     """A register slice of two beats, which cuts every combinational path between its sides, `ready` included.
 
     Ports: i, o: `beats`. Latency: 1 cycle. Throughput: one beat a cycle.
     """
+
+    cuts_ready = True
 
     def __init__(self, beats: Beats) -> None:
         super().__init__(beats, beats)
 
     def control(self) -> Control:
         return SliceControl()
+
+    def cost(self, device: Device) -> Cost:
+        """Predicted resources of Slice."""
+        return Cost(self.i_beats.bits + 6, 2 * self.i_beats.bits + 2, 0, 0, self.i_beats.per_frame)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from amaranth import Module, Mux, Signal
 
+from lutwright.frontend.device import Device
 from lutwright.hdl.beats import Beats
-from lutwright.hdl.engines.base import StreamComponent
+from lutwright.hdl.engines.base import Cost
 from lutwright.hdl.timing import Control
+from lutwright.hdl.unit import Unit
 
 
-class FrameGuard(StreamComponent):
+class FrameGuard(Unit):
     """Every frame at `o` has exactly `beats.per_frame` beats, whatever `last` does at `i`.
 
     A frame whose `last` comes early is filled up with beats of zeros. One whose `last` is late ends at its full
@@ -22,6 +24,11 @@ class FrameGuard(StreamComponent):
 
     def control(self) -> Control:
         return Wire()
+
+    def cost(self, device: Device) -> Cost:
+        """Predicted resources of FrameGuard."""
+        counter = (self.i_beats.per_frame - 1).bit_length()
+        return Cost(self.i_beats.bits + 2 * counter + 6, counter + 2, 0, 0, self.i_beats.per_frame)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

@@ -3,32 +3,43 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 from amaranth import Module
 from amaranth.lib import wiring
 
 from lutwright.errors import GraphError, PlanError
+from lutwright.frontend.device import Device
 from lutwright.frontend.ir import Graph, Input, Node, Type
 from lutwright.frontend.nodes import ArgMax, Dense, Reshape, Table, Threshold
-from lutwright.frontend.planning import Plan
+from lutwright.frontend.planning import NodePlan, Plan
 from lutwright.hdl.adapt import adapters
 from lutwright.hdl.argmax import ArgMaxUnit
-from lutwright.hdl.engines.base import StreamComponent
+from lutwright.hdl.engines.base import Cost, StreamComponent
 from lutwright.hdl.engines.registry import engines
+from lutwright.hdl.fifo import Slice
 from lutwright.hdl.guard import FrameGuard
 from lutwright.hdl.table import TableUnit
 from lutwright.hdl.threshold import ThresholdUnit
 from lutwright.hdl.timing import Chain, Control, Timing, measure
+from lutwright.hdl.unit import Unit
+
+READY_PATH = 2
 
 
 @dataclass(frozen=True)
 class Part:
-    """A component of a network: its name there, what it is, and itself."""
+    """A component of a network: its name there, itself, its predicted cost, and the node that it computes, if any."""
 
     name: str
-    kind: str
     component: StreamComponent
+    cost: Cost
+    node: str | None = None
+
+    @property
+    def kind(self) -> str:
+        return type(self.component).__name__
 
     @property
     def cycles(self) -> int:
@@ -61,32 +72,88 @@ def work(graph: Graph) -> tuple[tuple[Node, Type], ...]:
     return nodes
 
 
-def build(node: Node, x: Type, plan: Plan) -> StreamComponent:
-    """The component that computes `node` as `plan` has it."""
-    kind = type(node).__name__
-    if not isinstance(node, Dense | Threshold | Table | ArgMax):
-        raise GraphError(f"'{node.name}' is a {kind}; hardware is made of Dense, Threshold, Table, ArgMax and Reshape")
+def planned(node: Node, plan: Plan) -> NodePlan:
+    """What the plan has for a node; PlanError if that can't be."""
     if node.name not in plan.nodes:
-        raise PlanError(f"the plan must have a folding for '{node.name}' ({kind}), it has {sorted(plan.nodes)}")
+        raise PlanError(f"the plan must have a folding for '{node.name}', it has {sorted(plan.nodes)}")
     choice = plan.nodes[node.name]
-    folding, lanes = choice.folding, choice.folding.simd
-    if min(folding.pe, folding.simd) < 1:
-        raise PlanError(f"the folding of '{node.name}' must be at least 1x1, not {folding}")
+    if min(choice.folding.pe, choice.folding.simd) < 1:
+        raise PlanError(f"the folding of '{node.name}' must be at least 1x1, not {choice.folding}")
+    if isinstance(node, Threshold | Table) and choice.folding.pe != choice.folding.simd:
+        raise PlanError(f"'{node.name}' must have as many lanes out as in, not {choice.folding}")
+    return choice
+
+
+def computing(node: Node, x: Type, plan: Plan) -> Part:
+    """The component that computes `node` of an input of Type `x` as `plan` has it."""
     match node:
         case Dense():
+            choice = planned(node, plan)
             if choice.engine not in engines():
-                raise PlanError(
-                    f"the engine of '{node.name}' must be one of {sorted(engines())}, not '{choice.engine}'"
-                )
+                known = ", ".join(engines())
+                raise PlanError(f"the engine of '{node.name}' must be one of {known}, not '{choice.engine}'")
             engine = engines()[choice.engine]
             if reason := engine.supports(node, x, plan.device):
                 raise PlanError(f"the engine '{choice.engine}' can't compute '{node.name}': {reason}. Choose another")
-            return engine.build(node, x, folding, plan.device)
+            cost = engine.cost(node, x, choice.folding, plan.device)
+            return Part(node.name, engine.build(node, x, choice.folding, plan.device), cost, node.name)
+        case Threshold():
+            unit: Unit = ThresholdUnit(node, x, planned(node, plan).folding.simd)
+        case Table():
+            unit = TableUnit(node, x, planned(node, plan).folding.simd)
         case ArgMax():
-            return ArgMaxUnit(node, x, lanes)
-    if folding.pe != lanes:
-        raise PlanError(f"'{node.name}' ({kind}) must have as many lanes out as in, not {folding}")
-    return ThresholdUnit(node, x, lanes) if isinstance(node, Threshold) else TableUnit(node, x, lanes)
+            unit = ArgMaxUnit(node, x, planned(node, plan).folding.simd)
+        case _:
+            known = "Dense, Threshold, Table, ArgMax and Reshape"
+            raise GraphError(f"'{node.name}' is a {type(node).__name__}, but hardware is made of {known} only")
+    return Part(node.name, unit, unit.cost(plan.device), node.name)
+
+
+def named(parts: list[Part]) -> Iterator[Part]:
+    """The same with names that are unique identifiers."""
+    names: set[str] = set()
+    for part in parts:
+        name = re.sub(r"\W", "_", part.name)
+        while name in names:
+            name += "_"
+        names.add(name)
+        yield replace(part, name=name)
+
+
+def connected(graph: Graph, plan: Plan) -> list[Part]:
+    """The nodes' components, with a guard before them and adapters between neighbours whose beats differ."""
+    parts: list[Part] = []
+
+    def unit(name: str, component: Unit) -> None:
+        parts.append(Part(name, component, component.cost(plan.device)))
+
+    for node, x in work(graph):
+        part = computing(node, x, plan)
+        if not parts:
+            unit("guard", FrameGuard(part.component.i_beats))
+        for adapter in adapters(parts[-1].component.o_beats, part.component.i_beats):
+            unit(f"{node.name}_{type(adapter).__name__.lower()}", adapter)
+        parts.append(part)
+    return parts
+
+
+def sliced(parts: list[Part], device: Device) -> list[Part]:
+    """The same with register slices, so that `ready` passes at most READY_PATH components in a cycle.
+
+    A slice stands where the beats have the fewest bits.
+    """
+    start, index = 0, 0
+    parts = list(parts)
+    while index < len(parts):
+        if parts[index].component.cuts_ready:
+            start = index  # it takes no part in the path before it, but in that behind it
+        elif index - start == READY_PATH:
+            cut = min(range(index, start, -1), key=lambda place: parts[place].component.i_beats.bits)
+            unit = Slice(parts[cut].component.i_beats)
+            parts.insert(cut, Part(f"{parts[cut].name}_slice", unit, unit.cost(device)))
+            index, start = cut, cut + 1
+        index += 1
+    return parts
 
 
 class Network(StreamComponent):
@@ -94,29 +161,17 @@ class Network(StreamComponent):
 
     Ports: i: Beats(first node's input, its lanes), o: Beats(last node's output, its lanes); Reshapes before and after
     them change no beat. Frames at `i` may be malformed (see FrameGuard), every frame at `o` is whole. Latency and
-    interval: `timing()`. Submodules are named after the nodes; an adapter after the node that it feeds.
+    interval: `timing()`. Submodules are named after the nodes; adapters and slices after the node that they feed.
     """
 
     def __init__(self, graph: Graph, plan: Plan) -> None:
-        parts: list[Part] = []
-        names: set[str] = set()
+        self.parts = tuple(named(sliced(connected(graph, plan), plan.device)))
+        super().__init__(self.parts[0].component.i_beats, self.parts[-1].component.o_beats)
 
-        def append(name: str, component: StreamComponent) -> None:
-            name = unique = re.sub(r"\W", "_", name)
-            while unique in names:
-                unique += "_"
-            names.add(unique)
-            parts.append(Part(unique, type(component).__name__, component))
-
-        for node, x in work(graph):
-            component = build(node, x, plan)
-            if not parts:
-                append("guard", FrameGuard(component.i_beats))
-            for adapter in adapters(parts[-1].component.o_beats, component.i_beats):
-                append(f"{node.name}_{type(adapter).__name__.lower()}", adapter)
-            append(node.name, component)
-        self.parts = tuple(parts)
-        super().__init__(parts[0].component.i_beats, parts[-1].component.o_beats)
+    @property
+    def cost(self) -> Cost:
+        """Predicted resources of all parts, and the cycles a frame of the slowest."""
+        return sum((part.cost for part in self.parts[1:]), self.parts[0].cost)
 
     @property
     def controls(self) -> list[Control]:

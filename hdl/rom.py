@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
 
 from amaranth import Const, Module, Value, unsigned
 from amaranth.lib.memory import Memory
+
+from lutwright.frontend.device import Device, Family
+from lutwright.hdl.engines.base import Cost
 
 
 def concatenated(values: Iterable[int], width: int) -> int:
@@ -21,3 +26,58 @@ def rom(m: Module, name: str, words: Sequence[int], width: int, address: Value, 
     port = memory.read_port()
     m.d.comb += [port.addr.eq(address), port.en.eq(enable)]
     return port.data
+
+
+@dataclass(frozen=True)
+class Prices:
+    """What Yosys's memory mapping compares, in its own unit: `bit` in LUTs and `block` for a block RAM.
+
+    shapes: the (depth, width) that a block RAM can have. per_lut: the words of one bit that one LUT holds.
+    """
+
+    bit: float
+    block: int
+    shapes: tuple[tuple[int, int], ...]
+    per_lut: int
+
+
+NINES = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))
+PRICES: dict[Family, Prices] = {
+    "ice40": Prices(1 / 16, 64, ((256, 16), (512, 8), (1024, 4), (2048, 2)), 16),
+    "ecp5": Prices(1 / 16, 128, NINES, 16),
+    "gowin": Prices(1 / 16, 128, NINES, 16),
+    "xc7": Prices(1 / 64, 129, NINES, 64),  # halves of its blocks
+}
+
+
+@cache
+def blocks(depth: int, width: int, family: Family) -> int:
+    """The fewest blocks that hold `depth` words of `width` bits; each column of them may have another shape."""
+    columns = [(bits, -(-depth // rows)) for rows, bits in PRICES[family].shapes]
+    fewest = [0]
+    for covered in range(1, width + 1):
+        fewest.append(min(fewest[max(0, covered - bits)] + count for bits, count in columns))
+    return fewest[width]
+
+
+def brams_of(depth: int, width: int, device: Device) -> int:
+    """Block RAMs of the device that hold `depth` words of `width` bits."""
+    count = blocks(depth, width, device.family)
+    return -(-count // 2) if device.family == "xc7" else count
+
+
+def in_blocks(depth: int, width: int, device: Device) -> bool:
+    """Whether Yosys puts the words of a `rom` in block RAMs: where they cost less than their bits in LUTs."""
+    prices = PRICES[device.family]
+    return depth * width * prices.bit > blocks(depth, width, device.family) * prices.block
+
+
+def rom_cost(depth: int, width: int, device: Device) -> Cost:
+    """Resources of a `rom`. Block RAMs are exact; LUTs are those of random words, at about 7 words a LUT and bit."""
+    if depth == 1:
+        return Cost(0, 0, 0, 0, 0)
+    if in_blocks(depth, width, device):
+        return Cost(0, 0, brams_of(depth, width, device), 0, 0)
+    per_lut = PRICES[device.family].per_lut
+    luts = 1 if depth <= per_lut else -(-depth // per_lut) if device.family == "xc7" else -(-depth // 7)
+    return Cost(luts * width, width, 0, 0, 0)

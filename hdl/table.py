@@ -5,15 +5,17 @@ from __future__ import annotations
 import numpy as np
 from amaranth import Cat, Module, Mux, Signal
 
+from lutwright.frontend.device import Device
 from lutwright.frontend.ir import Type
 from lutwright.frontend.nodes import Table
 from lutwright.hdl.beats import Beats
-from lutwright.hdl.engines.base import StreamComponent
-from lutwright.hdl.rom import concatenated, rom
+from lutwright.hdl.engines.base import Cost
+from lutwright.hdl.rom import concatenated, rom, rom_cost
 from lutwright.hdl.timing import Control, Pipeline
+from lutwright.hdl.unit import Unit
 
 
-class TableUnit(StreamComponent):
+class TableUnit(Unit):
     """y[c] = values[c, x[c] - lo], as many lanes out as in, from a memory a lane.
 
     A lane's memory has (folds of the channels) * 2**(width of x) rows; one row of values for all channels is one fold.
@@ -37,6 +39,13 @@ class TableUnit(StreamComponent):
 
     def control(self) -> Control:
         return Pipeline(1)
+
+    def cost(self, device: Device) -> Cost:
+        """Predicted resources of TableUnit."""
+        one = rom_cost(len(self.words(0)), self.o_beats.type.width, device)
+        luts, ffs, brams = (count * self.used for count in (one.luts, one.ffs, one.brams))
+        control = 2 * (self.i_beats.per_vector - 1).bit_length() + 4
+        return Cost(luts + control, ffs + control, brams, 0, self.i_beats.per_frame)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

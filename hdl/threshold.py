@@ -5,12 +5,15 @@ from __future__ import annotations
 import numpy as np
 from amaranth import Cat, Const, Module, Mux, Signal, Value
 
+from lutwright.frontend.device import Device
 from lutwright.frontend.ir import Array, Type
 from lutwright.frontend.nodes import Threshold
 from lutwright.hdl.beats import Beats
-from lutwright.hdl.engines.base import StreamComponent
-from lutwright.hdl.rom import concatenated, rom
+from lutwright.hdl.compare import exceeds
+from lutwright.hdl.engines.base import Cost
+from lutwright.hdl.rom import concatenated, rom, rom_cost
 from lutwright.hdl.timing import Control, Pipeline
+from lutwright.hdl.unit import Unit
 
 
 class Staircase:
@@ -46,13 +49,14 @@ class Staircase:
         return self.levels[:, span // 2 - 1 :: span]
 
 
-class ThresholdUnit(StreamComponent):
+class ThresholdUnit(Unit):
     """y[c] = base[c] + step[c] * count over t of (x[c] >= thresholds[c, t]), as many lanes out as in.
 
-    A binary search: T thresholds take S = ceil(log2(T + 1)) compares a lane, one in each of S pipeline stages. Stage
-    s reads a memory of (folds of the channels) * 2**s levels; one row for all channels is one fold.
-    Ports: i: Beats(x, lanes), o: Beats(node.type, lanes). Latency: S cycles, one more where base or step need an
-    adder. Throughput: one beat a cycle; the first cycle after reset takes none if the rows differ between folds.
+    A binary search: T thresholds take S = ceil(log2(T + 1)) compares a lane, one in each of S stages. Stage s reads a
+    memory of (folds of the channels) * 2**s levels; one row for all channels is one fold.
+    Ports: i: Beats(x, lanes), o: Beats(node.type, lanes). Latency: S cycles, one more for each of stages 1 to S - 1
+    that has more than 16 levels, and one more where base or step need an adder. Throughput: one beat a cycle; the
+    first cycle after reset takes none if the rows differ between folds.
     Source: thresholding by binary search, the successive approximation of analogue-to-digital converters.
     """
 
@@ -62,7 +66,11 @@ class ThresholdUnit(StreamComponent):
         self.used = min(lanes, x.channels)
         self.folds = self.i_beats.per_vector
         self.rows = self.folds if len(self.stairs.levels) > 1 else 1
-        self.depth = self.stairs.stages + self.stairs.adds
+        self.depth = self.stairs.stages + self.stairs.adds + sum(map(self.deep, range(1, self.stairs.stages)))
+
+    def deep(self, stage: int) -> bool:
+        """Whether a stage's memory needs a registered address: one LUT a bit does not hold it."""
+        return self.rows << stage > 16
 
     def control(self) -> Control:
         return Pipeline(self.depth, warmup=int(self.rows > 1))
@@ -73,84 +81,95 @@ class ThresholdUnit(StreamComponent):
         padded[: len(rows) if len(rows) > 1 else None] = rows
         return padded.reshape(self.rows, self.used, *rows.shape[1:])
 
+    def words(self, low: Array, low_width: int, high: Array, high_width: int) -> list[int]:
+        """A word for each fold: the lanes' `low` [rows], above them their `high` [rows]."""
+        return [
+            concatenated(lows, low_width) | concatenated(highs, high_width) << (low_width * self.used)
+            for lows, highs in zip(self.by_fold(low), self.by_fold(high), strict=True)
+        ]
+
+    def cost(self, device: Device) -> Cost:
+        """A LUT a bit of each compare, and the memories."""
+        width, bits, used, stages = self.i_beats.shape.width, self.stairs.width, self.used, self.stairs.stages
+        beside = bits if bits == 1 else 0
+        folds = (self.folds - 1).bit_length()
+        total = Cost(3 * folds + 6, folds + 6, 0, 0, self.i_beats.per_frame)
+        total += rom_cost(self.rows, (width + beside) * used, device)
+        for stage in range(1, stages):
+            table = rom_cost(self.rows << stage, width, device)
+            registers = (1 + self.deep(stage)) * ((width + stage) * used + folds + 3)
+            total += Cost(table.luts * used, table.ffs * used + registers, table.brams * used, 0, 0)
+        if self.stairs.adds:
+            total += rom_cost(self.rows, (bits + 1) * used, device) + Cost(bits * used, stages * used, 0, 0, 0)
+        return total + Cost(stages * (width + 1) * used, bits * used, 0, 0, 0)
+
     def elaborate(self, platform: object) -> Module:
         m = Module()
         stairs, lanes, width = self.stairs, range(self.used), self.i_beats.shape.width
         advance, step, primed = Signal(), Signal(), Signal(init=int(self.rows == 1))
-        count_folds = Signal(range(self.folds), init=self.folds - 1 if self.rows > 1 else 0)
-        following = Signal.like(count_folds)
+        fold = Signal(range(self.folds), init=self.folds - 1 if self.rows > 1 else 0)
+        following = Signal.like(fold)
         m.d.comb += [
             advance.eq(~self.o.valid | self.o.ready),
             self.i.ready.eq(advance & primed),
             step.eq((self.i.valid & self.i.ready) | ~primed),
-            following.eq(Mux(count_folds == self.folds - 1, 0, count_folds + 1)),
+            following.eq(Mux(fold == self.folds - 1, 0, fold + 1)),
         ]
         m.d.sync += primed.eq(1)
         with m.If(step):
-            m.d.sync += count_folds.eq(following)
+            m.d.sync += fold.eq(following)
 
-        def registered(name: str, value: Value) -> Value:
-            register = Signal.like(value, name=name, init=0)
+        def registered(flow: dict[str, Value]) -> dict[str, Value]:
+            stage = {name: Signal.like(value, name=name, init=0) for name, value in flow.items()}
             with m.If(advance):
-                m.d.sync += register.eq(value)
-            return register
+                m.d.sync += [stage[name].eq(value) for name, value in flow.items()]
+            return stage
+
+        flow: dict[str, Value] = {"valid": self.i.valid & primed, "last": self.i.payload.last, "fold": fold}
+        flow["tail"] = fold == self.folds - 1
+        counts: list[Value] = [Const(0, 0) for _ in lanes]
+        xs: list[Value] = [self.i.payload.data[lane] for lane in lanes]
+
+        def hold() -> None:
+            """Put a register behind everything that flows."""
+            flow.update({f"x{lane}": x for lane, x in enumerate(xs)} | {f"count{k}": v for k, v in enumerate(counts)})
+            flow.update(registered(flow))
+            xs[:] = [flow.pop(f"x{lane}") for lane in range(len(xs))]
+            counts[:] = [flow.pop(f"count{lane}") for lane in lanes]
 
         # The first levels, and beside them the flips of one-bit outputs, are fetched ahead of their beat.
-        offsets = self.by_fold(stairs.offset)
-        words = [
-            concatenated(row, width) | concatenated(flips, stairs.width) << (width * self.used)
-            for row, flips in zip(self.by_fold(stairs.stage(0)[:, 0]), offsets, strict=True)
-        ]
+        words = self.words(~stairs.stage(0)[:, 0], width, stairs.offset, stairs.width)
         word = rom(m, "levels0", words, (width + stairs.width) * self.used, following, step)
-        levels = [word.word_select(lane, width) for lane in lanes]
-        valid, last, fold = self.i.valid & primed, self.i.payload.last, count_folds
-        tail = count_folds == self.folds - 1
-        xs, counts = [self.i.payload.data[lane] for lane in lanes], [Const(0, 0) for _ in lanes]
-        for stage in range(1, self.depth + 1):
-            if stage <= stairs.stages:
-                above = [x > self._element(level) for x, level in zip(xs, levels, strict=True)]
-                counts = [Cat(bit, count) for bit, count in zip(above, counts, strict=True)]
-            if stage == self.depth:
-                break
-            if stage < stairs.stages:
-                rows = self.by_fold(stairs.stage(stage))
-                levels = [
-                    rom(
-                        m,
-                        f"levels{stage}_{lane}",
-                        [concatenated([int(level)], width) for level in rows[:, lane].flat],
-                        width,
-                        Cat(counts[lane], fold),
-                        advance,
-                    )
+        complements = [word.word_select(lane, width) for lane in lanes]
+        flips = word[width * self.used :]
+        for stage in range(stairs.stages):
+            if stage > 0:
+                if self.deep(stage):
+                    hold()
+                levels = self.by_fold(~stairs.stage(stage)) & ((1 << width) - 1)
+                tables = [[int(level) for level in levels[:, lane].flat] for lane in lanes]
+                complements = [
+                    rom(m, f"levels{stage}_{lane}", tables[lane], width, Cat(counts[lane], flow["fold"]), advance)
                     for lane in lanes
                 ]
-                xs = [registered(f"x{stage}_{lane}", x) for lane, x in enumerate(xs)]
-            else:
-                inverts = self.by_fold(stairs.invert)
-                words = [
-                    concatenated(row, stairs.width) | concatenated(signs, 1) << (stairs.width * self.used)
-                    for row, signs in zip(offsets, inverts, strict=True)
-                ]
-                word = rom(m, "offsets", words, (stairs.width + 1) * self.used, fold, advance)
-            counts = [registered(f"count{stage}_{lane}", count) for lane, count in enumerate(counts)]
-            valid, last = registered(f"valid{stage}", valid), registered(f"last{stage}", last)
-            tail, fold = registered(f"tail{stage}", tail), registered(f"fold{stage}", fold)
+                hold()
+            above = [exceeds(x, complement) for x, complement in zip(xs, complements, strict=True)]
+            counts[:] = [Cat(bit, count) for bit, count in zip(above, counts, strict=True)]
 
+        results = counts
+        if stairs.width == 1:
+            results = [count ^ flip for count, flip in zip(counts, flips, strict=True)]
+        elif stairs.adds:
+            xs.clear()
+            words = self.words(stairs.offset, stairs.width, stairs.invert, 1)
+            word = rom(m, "offsets", words, (stairs.width + 1) * self.used, flow["fold"], advance)
+            hold()
+            inverts = [bit.replicate(stairs.width) for bit in word[stairs.width * self.used :]]
+            results = [word.word_select(lane, stairs.width) + (counts[lane] ^ inverts[lane]) for lane in lanes]
         pads = self.folds * self.used - self.i_beats.type.channels
         with m.If(advance):
-            m.d.sync += [self.o.valid.eq(valid), self.o.payload.last.eq(last)]
-            for lane, count in enumerate(counts):
-                if stairs.adds:
-                    inverted = count ^ word[stairs.width * self.used + lane].replicate(stairs.width)
-                    y = word.word_select(lane, stairs.width) + inverted
-                elif stairs.width == 1:
-                    y = count ^ word[width * self.used + lane]
-                else:
-                    y = count
-                y = y[: stairs.width]
-                m.d.sync += self.o.payload.data[lane].eq(Mux(tail, 0, y) if lane >= self.used - pads else y)
+            m.d.sync += [self.o.valid.eq(flow["valid"]), self.o.payload.last.eq(flow["last"])]
+            for lane, result in enumerate(results):
+                padded = flow["tail"] if lane >= self.used - pads else Const(0, 1)
+                m.d.sync += self.o.payload.data[lane].eq(Mux(padded, 0, result[: stairs.width]))
         return m
-
-    def _element(self, level: Value) -> Value:
-        return level.as_signed() if self.i_beats.shape.signed else level

@@ -68,7 +68,7 @@ class Chain:
     """The twin of components in a row, from the twins of each."""
 
     def __init__(self, controls: Sequence[Control]) -> None:
-        self.controls = list(controls)
+        self.controls = flat(controls)
         self.offers = [False] * len(self.controls)
         self.accepts = [False] * len(self.controls)
 
@@ -86,6 +86,11 @@ class Chain:
         fires = [offer and accept for offer, accept in zip(self.offers, self.accepts[1:], strict=False)]
         for control, taken, given in zip(self.controls, (i_fire, *fires), (*fires, o_fire), strict=True):
             control.tick(taken, given)
+
+
+def flat(controls: Sequence[Control]) -> list[Control]:
+    """The twins with chains among them taken apart; that is faster to step."""
+    return [part for control in controls for part in (control.controls if isinstance(control, Chain) else [control])]
 
 
 @dataclass(frozen=True)
@@ -114,6 +119,7 @@ class Frame:
 
 def run(controls: Sequence[Control], beats_in: int, beats_out: int, frames: int | None = None) -> Iterator[Frame]:
     """Each frame as it leaves; the source never stalls until `frames` (None: never) are in, the sink never."""
+    controls = flat(controls)
     valids = [(index, control.valid) for index, control in enumerate(controls, 1)]
     readies = [(index, control.ready) for index, control in reversed(list(enumerate(controls)))]
     ticks = [(index, control.tick) for index, control in enumerate(controls)]

@@ -84,22 +84,25 @@ def run_cocotb(job: Job, seconds: float | None = None) -> None:
             ) from None
     failures = _failures(folder / "results.xml")
     if code != 0 or failures:
-        tail = failures or "\n".join((folder / "log.txt").read_text().strip().splitlines()[-15:])
+        tail = failures or _log_tail(folder / "log.txt")
         raise ToolError(f"{simulator} must run the bench '{job.test_module}' without a failure, but:\n{tail}")
 
 
 def _failures(results: Path) -> str:
     if not results.is_file():
-        return "no results were written" + _log_tail(results.parent / "log.txt")
+        return "no results were written:\n" + _log_tail(results.parent / "log.txt")
     cases = list(ElementTree.parse(results).iter("testcase"))
     if not cases:
-        return "no test was run" + _log_tail(results.parent / "log.txt")
+        return "no test was run:\n" + _log_tail(results.parent / "log.txt")
     failed = [found for case in cases for kind in ("failure", "error") if (found := case.find(kind)) is not None]
     return "\n".join(found.get("message") or found.get("error_msg") or (found.text or "") for found in failed)
 
 
 def _log_tail(log: Path) -> str:
-    return ":\n" + "\n".join(log.read_text().strip().splitlines()[-15:])
+    """The simulator's own errors, or the log's end where there are none."""
+    lines = [line.rstrip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    errors = [line for line in lines if "error" in line.lower() and not line.startswith((" ", "RuntimeError"))]
+    return "\n".join(errors[:12] or lines[-15:])
 
 
 def _main(job_path: str) -> None:

@@ -1,7 +1,7 @@
 """The engine for ±1 and ternary weights: a lane passes its element or its complement, no product is built.
 
-With s = 1 where the weight is -1, an unsigned k-bit element x gives x xor (s repeated), which is x or (2**k - 1) - x, and
-a signed one x or -x - 1. Summed over a row that is weight · x plus a number that depends on the weights alone, which
+With s = 1 where the weight is -1, an unsigned k-bit element x gives x xor (s repeated), which is x or (2**k - 1) - x,
+and a signed one x or -x - 1. Summed over a row that is weight · x plus a number that depends on the weights alone, which
 the accumulator's start value takes back. For k = 1 this is XNOR and popcount (Courbariaux et al., "Binarized Neural
 Networks", 2016; Umuroglu et al., "FINN", FPGA 2017).
 """
@@ -25,8 +25,6 @@ from lutwright.hdl.engines.foldings import useful_foldings
 class SignLane:
     """A lane with a sign bit, above a bit that says non-zero where a weight is 0."""
 
-    registered = False
-
     def weight_bits(self, node: Dense) -> int:
         return 1 if (node.weight != 0).all() else 2
 
@@ -37,9 +35,12 @@ class SignLane:
     def term_shape(self, node: Dense, x: Type) -> Shape:
         return Shape(x.width, x.signed)
 
-    def term(self, node: Dense, x: Value, code: Value) -> Value:
+    def planes(self, node: Dense) -> tuple[int, ...]:
+        return (1,)
+
+    def terms(self, node: Dense, x: Value, code: Value) -> list[Value]:
         flipped = x.as_unsigned() ^ code[-1].replicate(len(x))
-        return flipped if len(code) == 1 else Mux(code[0], flipped, 0)
+        return [flipped if len(code) == 1 else Mux(code[0], flipped, 0)]
 
     def excess(self, node: Dense, x: Type) -> Array:
         negatives = (node.weight < 0).sum(axis=1)

@@ -63,6 +63,9 @@ class StreamComponent(wiring.Component):
     # One that only gives its control twin, for the timing of a plan, is used well: no UnusedElaboratable.
     _MustUse__silence = True
 
+    # Whether `i.ready` depends on state alone. Where it does not, a network has to cut long paths of `ready`.
+    cuts_ready = False
+
     def __init__(self, i_beats: Beats, o_beats: Beats) -> None:
         self.i_beats, self.o_beats = i_beats, o_beats
         super().__init__({"i": wiring.In(i_beats.signature), "o": wiring.Out(o_beats.signature)})

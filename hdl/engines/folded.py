@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 import numpy as np
-from amaranth import Cat, Module, Mux, Shape, Signal, Value
+from amaranth import Cat, Module, Mux, Shape, Signal, Value, signed, unsigned
 from amaranth.lib import wiring
 
 from lutwright.frontend.ir import Array, Type
@@ -17,29 +17,32 @@ from lutwright.hdl.replay import ReplayBuffer
 from lutwright.hdl.rom import concatenated, rom
 from lutwright.hdl.timing import Chain, Control, Pipeline
 
-LEVELS_PER_REGISTER = 2
-
 
 class Lane(Protocol):
-    """How one SIMD lane multiplies: the sum over a row of `term` is weight · x plus the row's `excess`."""
-
-    registered: bool
-    """Whether a register stands between `term` and the adders."""
+    """How one SIMD lane multiplies: sum over a row and over `planes` of plane * term is weight · x + `excess`."""
 
     def weight_bits(self, node: Dense) -> int:
         """Bits of a stored weight."""
 
     def codes(self, node: Dense) -> Array:
-        """The stored weights [N, K], non-negative; the code 0 times an element 0 must give the term 0."""
+        """The stored weights [N, K], non-negative; the code 0 times an element 0 must give terms 0."""
 
-    def term(self, node: Dense, x: Value, code: Value) -> Value:
-        """The product, of shape `term_shape`."""
+    def planes(self, node: Dense) -> tuple[int, ...]:
+        """Powers of two, or such negated: what each of the terms counts for."""
+
+    def terms(self, node: Dense, x: Value, code: Value) -> list[Value]:
+        """A term for each plane, of shape `term_shape`."""
 
     def term_shape(self, node: Dense, x: Type) -> Shape:
-        """The shape of `term`."""
+        """The shape of the terms."""
 
     def excess(self, node: Dense, x: Type) -> Array:
         """[N]: what the terms of a row add up to beyond weight · x."""
+
+
+def scaled(value: Value, plane: int) -> Value:
+    """`value` times a power of two, or such negated."""
+    return (value if plane > 0 else -value) << (abs(plane).bit_length() - 1)
 
 
 class FoldedDense(StreamComponent):
@@ -48,7 +51,7 @@ class FoldedDense(StreamComponent):
     NF = ceil(N / PE), SF = ceil(K / SIMD). Where NF > 1 a ReplayBuffer gives each vector NF times; a counter reads the
     weights beside it; PE trees add SIMD products each, PE accumulators SF sums modulo 2 ** (width of y).
     Ports: i: Beats(x, SIMD), o: Beats(node.type, PE). Throughput: NF * SF cycles a vector, without bubbles.
-    Latency: `depth` cycles after the last of SF beats, two more where NF > 1; `i.ready` then depends on state alone.
+    Latency: `depth` cycles after the last of SF beats, one more where NF > 1; `i.ready` then depends on state alone.
     Source: the matrix-vector unit of Umuroglu et al., "FINN", FPGA 2017, section 4.2.
     """
 
@@ -57,9 +60,14 @@ class FoldedDense(StreamComponent):
         self.node, self.x, self.lane = node, x, lane
         self.pe, self.simd = folding.pe, folding.simd
         self.nf, self.sf = self.o_beats.per_vector, self.i_beats.per_vector
-        self.before = 1 + lane.registered + tree_depth(self.simd, lane.term_shape(node, x).width, LEVELS_PER_REGISTER)
+        # Memories answer late, so a register follows soon: after the first full adders, or before wider adders.
+        self.term_shape, self.planes = lane.term_shape(node, x), lane.planes(node)
+        self.one_bit = self.term_shape == unsigned(1)
+        sums = tree_depth(self.simd, self.term_shape, first=1 if self.one_bit else 2)
+        self.before = 1 + (not self.one_bit) + sums + tree_depth(len(self.planes), signed(2))
         self.depth = self.before + 1
         self.replay = ReplayBuffer(x, self.simd, self.nf) if self.nf > 1 else None
+        self.cuts_ready = self.replay is not None
 
     def control(self) -> Control:
         core = Pipeline(self.depth, every=self.sf)
@@ -92,8 +100,8 @@ class FoldedDense(StreamComponent):
         advance = Signal()
         m.d.comb += [advance.eq(~self.o.valid | self.o.ready), source.ready.eq(advance)]
 
-        def registered(value: Value, name: str) -> Signal:
-            register = Signal.like(value, name=name)
+        def registered(value: Value, name: str, data: bool = True) -> Signal:
+            register = Signal.like(value, name=name, reset_less=data)
             with m.If(advance):
                 m.d.sync += register.eq(value)
             return register
@@ -109,31 +117,41 @@ class FoldedDense(StreamComponent):
             if stage == self.before - 1:
                 starts = self._constants(m, "starts", self.start_words(), self.pe * self.node.type.width, fold, advance)
             fold = registered(fold, f"fold{stage}")
-            flags = registered(flags, f"flags{stage}")
+            flags = registered(flags, f"flags{stage}", data=False)
         there, done, first, final, last = flags
 
         bits = self.lane.weight_bits(self.node)
         weights = self._constants(m, "weights", self.weight_words(), self.pe * self.simd * bits, address, advance)
         elements = registered(source.payload.data.as_value(), "elements")
-        shape, spare = self.lane.term_shape(self.node, self.x), self.nf * self.pe - len(self.node.weight)
+        spare = self.nf * self.pe - len(self.node.weight)
+
+        def tree(terms: list[Value], first: int) -> Value:
+            return adder_tree(m, terms, lambda value: registered(value, "sum"), first)
+
         for row in range(self.pe):
-            terms = []
+            planes: list[list[Value]] = [[] for _ in self.planes]
             for lane in range(self.simd):
                 x = elements.word_select(lane, self.x.width)
                 code = weights.word_select(row * self.simd + lane, bits)
-                term = Signal(shape, name=f"term{row}_{lane}")
-                m.d.comb += term.eq(self.lane.term(self.node, x.as_signed() if self.x.signed else x, code))
-                terms.append(registered(term, f"product{row}_{lane}") if self.lane.registered else term)
-            total = adder_tree(m, terms, lambda value: registered(value, "tree"), LEVELS_PER_REGISTER)
+                products = self.lane.terms(self.node, x.as_signed() if self.x.signed else x, code)
+                for terms, product in zip(planes, products, strict=True):
+                    term = Signal(self.term_shape, name=f"term{row}_{lane}")
+                    m.d.comb += term.eq(product)
+                    terms.append(term if self.one_bit else registered(term, "product"))
+            sums = [tree(terms, first=1 if self.one_bit else 2) for terms in planes]
+            total = tree([scaled(total, plane) for total, plane in zip(sums, self.planes, strict=True)], first=2)
             start = starts.word_select(row, self.node.type.width)
-            y = Signal(self.o_beats.shape, name=f"y{row}")
+            y = Signal(self.o_beats.shape, name=f"y{row}", reset_less=True)
             m.d.comb += self.o.payload.data[row].eq(y)
             with m.If(advance & there):
                 m.d.sync += y.eq(total + (Mux(first, start, y) if self.sf > 1 else start))
                 if row >= self.pe - spare:  # there is no such row in the last fold
                     with m.If(final):
                         m.d.sync += y.eq(0)
-        m.d.comb += [self.o.valid.eq(registered(done, "valid")), self.o.payload.last.eq(registered(last, "last"))]
+        m.d.comb += [
+            self.o.valid.eq(registered(done, "valid", data=False)),
+            self.o.payload.last.eq(registered(last, "last")),
+        ]
         return m
 
     @staticmethod

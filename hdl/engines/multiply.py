@@ -1,4 +1,4 @@
-"""The engine for any integer weights: a multiplier a lane, in DSPs or LUTs as synthesis decides."""
+"""The engines for any integer weights: adders of bit planes in LUTs, or a DSP block a lane."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 from amaranth import Shape, Value
 
-from lutwright.frontend.device import Device
+from lutwright.frontend.device import Device, Family
 from lutwright.frontend.ir import Array, Type
 from lutwright.frontend.nodes import Dense
 from lutwright.hdl.engines.base import Cost, Folding, StreamComponent
@@ -15,37 +15,56 @@ from lutwright.hdl.engines.cost import folded_cost
 from lutwright.hdl.engines.folded import FoldedDense
 from lutwright.hdl.engines.foldings import useful_foldings
 
+DSP_WIDTH = 16
 
-class ProductLane:
-    """A lane with a weight in two's complement (unsigned where no weight is negative)."""
 
-    registered = True
+def weight_type(node: Dense) -> Type:
+    """What holds every weight, and 0."""
+    return Type((), min(0, int(node.weight.min())), max(0, int(node.weight.max())))
 
-    @staticmethod
-    def _weight(node: Dense) -> Type:
-        return Type((), min(0, int(node.weight.min())), max(0, int(node.weight.max())))
+
+class PlaneLane:
+    """A lane with a weight in two's complement: a term for each of its bits, which passes the element or 0."""
 
     def weight_bits(self, node: Dense) -> int:
-        return self._weight(node).width
+        return weight_type(node).width
 
     def codes(self, node: Dense) -> Array:
         return node.weight & ((1 << self.weight_bits(node)) - 1)
 
-    def term_shape(self, node: Dense, x: Type) -> Shape:
-        weight = self._weight(node)
-        return Shape(x.width + weight.width, x.signed or weight.signed)
+    def planes(self, node: Dense) -> tuple[int, ...]:
+        *low, high = (1 << bit for bit in range(self.weight_bits(node)))
+        return (*low, -high if weight_type(node).signed else high)
 
-    def term(self, node: Dense, x: Value, code: Value) -> Value:
-        return x * (code.as_signed() if self._weight(node).signed else code)
+    def terms(self, node: Dense, x: Value, code: Value) -> list[Value]:
+        return [x.as_unsigned() & bit.replicate(len(x)) for bit in code]
+
+    def term_shape(self, node: Dense, x: Type) -> Shape:
+        return Shape(x.width, x.signed)
 
     def excess(self, node: Dense, x: Type) -> Array:
         return np.zeros(len(node.weight), dtype=np.int64)
 
 
+class ProductLane(PlaneLane):
+    """The same with one term, the product."""
+
+    def planes(self, node: Dense) -> tuple[int, ...]:
+        return (1,)
+
+    def terms(self, node: Dense, x: Value, code: Value) -> list[Value]:
+        return [x * (code.as_signed() if weight_type(node).signed else code)]
+
+    def term_shape(self, node: Dense, x: Type) -> Shape:
+        weight = weight_type(node)
+        return Shape(x.width + weight.width, x.signed or weight.signed)
+
+
 class Multiply:
-    """Integer weights times k-bit elements, PE x SIMD multipliers."""
+    """Integer weights times k-bit elements, PE x SIMD at a time, in LUTs."""
 
     name = "multiply"
+    lane: PlaneLane = PlaneLane()
 
     def supports(self, node: Dense, x: Type, device: Device) -> str | None:
         return None
@@ -54,7 +73,30 @@ class Multiply:
         return useful_foldings(*node.weight.shape)
 
     def cost(self, node: Dense, x: Type, folding: Folding, device: Device) -> Cost:
-        return folded_cost(node, x, folding, ProductLane(), device)
+        return folded_cost(node, x, folding, self.lane, device)
 
     def build(self, node: Dense, x: Type, folding: Folding, device: Device) -> StreamComponent:
-        return FoldedDense(node, x, folding, ProductLane())
+        return FoldedDense(node, x, folding, self.lane)
+
+
+class MultiplyDsp(Multiply):
+    """The same with PE x SIMD multipliers, each of which synthesis puts into a DSP block."""
+
+    name = "multiply_dsp"
+    lane = ProductLane()
+
+    def supports(self, node: Dense, x: Type, device: Device) -> str | None:
+        weight = weight_type(node)
+        if device.dsps == 0:
+            return f"{device.name} has no DSP blocks"
+        if max(x.width, weight.width) > DSP_WIDTH:
+            return f"elements and weights must have at most {DSP_WIDTH} bits, found {x.width} and {weight.width}"
+        if not in_dsp(x.width, weight.width, device.family):
+            return f"synthesis would not put products of {x.width} by {weight.width} bits into DSP blocks"
+        return None
+
+
+def in_dsp(x: int, weight: int, family: Family) -> bool:
+    """Whether Yosys maps a product of so many bits to a DSP block: the smallest factor and product that it takes."""
+    factor, product = {"ice40": (2, 11), "ecp5": (2, 4), "gowin": (4, 8), "xc7": (2, 9)}[family]
+    return min(x, weight) >= factor and x + weight >= product

@@ -64,17 +64,17 @@ def test_what_is_no_frame_is_dropped(broken: bytes) -> None:
 
 @pytest.mark.parametrize(("type", "lanes"), TYPES, ids=str)
 def test_payload_comes_back_and_is_that_of_beats(type: Type, lanes: int) -> None:
+    beats = Beats(type, lanes)
     samples = np.random.default_rng(3).integers(type.lo, type.hi + 1, (9, *type.shape))
     samples[0], samples[-1] = type.lo, type.hi
-    payloads = pack(type, lanes, samples)
-    np.testing.assert_array_equal(unpack(type, lanes, payloads), samples)
-    beats = Beats(type, lanes)
+    payloads = pack(beats, samples)
+    np.testing.assert_array_equal(unpack(beats, payloads), samples)
     for payload, sample in zip(payloads, samples, strict=True):
         words = [word & ~(1 << (beats.bits - 1)) for word in beats.pack(sample)]
-        assert payload == b"".join(word.to_bytes(beat_bytes(type, lanes), "little") for word in words)
-        assert len(payload) == sample_bytes(type, lanes)
+        assert payload == b"".join(word.to_bytes(beat_bytes(beats), "little") for word in words)
+        assert len(payload) == sample_bytes(beats)
 
 
 def test_too_large_a_sample_is_refused() -> None:
     with pytest.raises(OptionError, match="at most 65535 bytes"):
-        sample_bytes(Type((256, 256, 3), 0, 255), 1)
+        sample_bytes(Beats(Type((256, 256, 3), 0, 255), 1))

@@ -45,12 +45,12 @@ def inputs(core: StreamComponent, count: int, seed: int = 1) -> Array:
 
 
 def run_frames(core: StreamComponent, samples: Array) -> list[Frame]:
-    payloads = pack(core.i_beats.type, core.i_beats.lanes, samples)
+    payloads = pack(core.i_beats, samples)
     return [Frame(Kind.RUN, 100 + index, payload) for index, payload in enumerate(payloads)]
 
 
 def results(node: Dense, core: StreamComponent, samples: Array) -> list[Frame]:
-    payloads = pack(core.o_beats.type, core.o_beats.lanes, node.evaluate(samples))
+    payloads = pack(core.o_beats, node.evaluate(samples))
     return [Frame(Kind.RESULT, 100 + index, payload) for index, payload in enumerate(payloads)]
 
 

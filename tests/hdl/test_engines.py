@@ -23,9 +23,20 @@ KINDS: list[tuple[str, int, int, Sequence[int]]] = [
     ("addsub", 0, 9, (-1, 1)),
     ("addsub", -1, 1, (-1, 0, 1)),
     ("addsub", -5, 3, (-1, 1)),
-    ("multiply", 0, 7, (-3, 0, 3)),
+    ("multiply", 0, 1, (-3, 0, 3)),
     ("multiply", -4, 3, (-8, 7)),
     ("multiply", 2, 5, (0, 1, 5)),
+    ("multiply", -1, 0, (-1, 2)),
+    ("multiply_dsp", 0, 7, (-3, 3)),
+    ("multiply_dsp", -4, 3, (-8, 7)),
+    ("multiply_dsp", 2, 5, (3, 5)),
+    ("spatial", 0, 1, (-1, 1)),
+    ("spatial", 0, 1, (-1, 0, 1)),
+    ("spatial", -1, 0, (-1, 1)),
+    ("spatial", 0, 9, (-1, 0, 1)),
+    ("spatial", -5, 3, (-7, -3, 0, 5)),
+    ("spatial", 0, 0, (3,)),
+    ("spatial", 2, 5, (0,)),
 ]
 SHAPES = [
     # N, K, leading dimensions, foldings
@@ -39,7 +50,7 @@ CASES = [
     (kind, rows, columns, leading, fold)
     for kind in KINDS
     for rows, columns, leading, foldings in SHAPES
-    for fold in foldings
+    for fold in (foldings if kind[0] != "spatial" else [f"{rows}x{columns}"])
 ]
 
 

@@ -1,0 +1,142 @@
+"""The host's share: what stands before the first integers (pre) and after the last integer node (post), as ONNX.
+
+The user's own nodes are copied as they are, so that onnxruntime computes what it computes in the reference;
+constants are folded, quantizers written in plain operators.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import onnx
+from onnx import helper
+
+from lutwright.frontend.onnx_import.interpreter import LAYERS
+from lutwright.frontend.onnx_import.source import Source
+from lutwright.frontend.onnx_import.state import OPERATORS, Entry, Import
+from lutwright.frontend.onnx_import.values import (
+    VARIABLE,
+    Anything,
+    Apply,
+    Constant,
+    Expression,
+    Pending,
+    Quantized,
+    Raw,
+    Variable,
+)
+from lutwright.frontend.onnx_import.writer import Writer
+
+INTEGERS = "lutwright_integers"  # the name of the integers in both models
+
+
+def pre(source: Source, state: Import, entry: Entry) -> tuple[onnx.ModelProto, list[onnx.NodeProto]]:
+    """From the user's input to the hardware's integers (int64), and the ONNX nodes in it."""
+    part = _between(source, state, [entry.tensor], source.input)
+    assert part is not None
+    writer = Writer(source.opset)
+    _copy(writer, state, *part)
+    value = state.values[entry.tensor]
+    dtype = value.dtype if isinstance(value, (Raw, Quantized)) else source.dtype
+    integers = entry.quantizer.emit(writer, entry.tensor, dtype)
+    writer.op("Identity", integers, output=INTEGERS)
+    shape = source.shape(state.batch)
+    given = helper.make_tensor_value_info(source.input, helper.np_dtype_to_tensor_dtype(source.dtype), shape)
+    quantizer = [node for node in source.nodes if node is entry.node]
+    return writer.model([given], [INTEGERS], "pre"), part[0] + quantizer
+
+
+def post(source: Source, state: Import, tensor: str) -> tuple[onnx.ModelProto, list[onnx.NodeProto]]:
+    """From the hardware's integers (as float64) to the user's outputs, and the ONNX nodes in it."""
+    part = _between(source, state, source.outputs, tensor)
+    value = hardware_value(state, tensor)
+    assert part is not None and value is not None
+    writer = Writer(source.opset)
+    scaled = writer.op("Mul", INTEGERS, writer.constant(value.source.scale))
+    real = writer.op("Add", scaled, writer.constant(value.source.offset))
+    chain = _write(writer, value.expression, writer.cast(real, value.source.dtype), tensor)
+    _copy(writer, state, *part)
+    given = helper.make_tensor_value_info(INTEGERS, onnx.TensorProto.DOUBLE, value.shape)
+    return writer.model([given], source.outputs, "post"), chain + part[0]
+
+
+def hardware_value(state: Import, tensor: str) -> Pending | None:
+    """The tensor as a function of the hardware's integers, if it is one."""
+    value = state.values[tensor]
+    if isinstance(value, Quantized):
+        return Pending(value, VARIABLE)
+    return value if isinstance(value, Pending) else None
+
+
+def hardware_output(source: Source, state: Import) -> str | None:
+    """The latest tensor on integers from which all outputs follow without another layer or quantizer."""
+    tensors = [source.input] + [name for node in source.nodes for name in node.output if name]
+    for tensor in reversed(tensors):
+        if hardware_value(state, tensor) is not None:
+            part = _between(source, state, source.outputs, tensor)
+            if part is not None and not any(_integer(node) for node in part[0]):
+                return str(tensor)
+    return None
+
+
+def _write(writer: Writer, expression: Expression, real: str, output: str) -> list[onnx.NodeProto]:
+    """The expression as nodes, from the tensor `real` to the tensor `output`."""
+    memo: dict[int, str] = {}
+    operators: list[onnx.NodeProto] = []
+
+    def visit(item: Variable | Apply | Anything | None) -> str:
+        if item is None:
+            return ""
+        if isinstance(item, Variable):
+            return real
+        if not isinstance(item, Apply):
+            return writer.constant(item)
+        if id(item) not in memo:
+            node = onnx.NodeProto()
+            node.CopyFrom(item.operator)
+            del node.input[:], node.output[:]
+            node.ClearField("name")  # names must be unique, and one ONNX node may have become two
+            node.input.extend(visit(argument) for argument in item.arguments)
+            memo[id(item)] = writer.fresh()
+            node.output.append(memo[id(item)])
+            writer.nodes.append(node)
+            operators.append(item.operator)
+        return memo[id(item)]
+
+    writer.op("Identity", visit(expression), output=output)
+    return operators
+
+
+def _integer(node: onnx.NodeProto) -> bool:
+    operator = OPERATORS.get((node.domain, node.op_type))
+    return node.op_type in LAYERS or (operator is not None and operator.integer)
+
+
+def _between(
+    source: Source, state: Import, ends: Sequence[str], start: str
+) -> tuple[list[onnx.NodeProto], list[str]] | None:
+    """The nodes from `start` to `ends` and the constants they use; None if something else is needed too."""
+    makers = {name: node for node in source.nodes for name in node.output if name}
+    wanted, constants, nodes, stack = set[str](), list[str](), set[str](), list(ends)
+    while stack:
+        tensor = stack.pop()
+        if tensor in wanted or tensor == start:
+            continue
+        wanted.add(tensor)
+        if isinstance(state.values[tensor], Constant):
+            constants.append(tensor)
+        elif tensor in makers:
+            nodes.add(makers[tensor].output[0])
+            stack.extend(name for name in makers[tensor].input if name)
+        else:
+            return None
+    return [node for node in source.nodes if node.output[0] in nodes], sorted(constants)
+
+
+def _copy(writer: Writer, state: Import, nodes: Sequence[onnx.NodeProto], constants: Sequence[str]) -> None:
+    for name in constants:
+        value = state.values[name]
+        assert isinstance(value, Constant)
+        writer.constant(np.asarray(value.array), name)
+    writer.nodes.extend(nodes)

@@ -1,0 +1,92 @@
+"""The walk: every ONNX node once, in topological order, from abstract inputs to abstract outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import onnx
+
+from lutwright.errors import Refusal
+from lutwright.frontend import ir
+from lutwright.frontend.grid import Grid
+from lutwright.frontend.onnx_import import elementwise, linear, qonnx, selection, structural
+from lutwright.frontend.onnx_import.constants import fold, shape_of_raw
+from lutwright.frontend.onnx_import.source import Source
+from lutwright.frontend.onnx_import.state import OPERATORS, Entry, Import, Refused
+from lutwright.frontend.onnx_import.values import Constant, Host, Pending, Quantized, Raw, Unknown, Value
+
+REGISTERED = (elementwise, linear, qonnx, selection, structural)  # importing them fills OPERATORS
+LAYERS = {  # no host's work: refused where they are not supported, even if only outputs follow
+    *("Conv", "ConvTranspose", "ConvInteger", "MatMulInteger", "Einsum", "LSTM", "GRU", "RNN", "Attention"),
+    *("QLinearConv", "QLinearMatMul", "DeformConv", "If", "Loop", "Scan"),
+    *("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"),
+}
+UNSUPPORTED_FIX = "Replace it by supported operators, or take it out of the model"
+
+
+def interpret(source: Source, batch: int, grid: Grid | None) -> Import:
+    """Walks the graph with the batch axis of that size, or without one (0)."""
+    state = Import(source.opset, batch, grid=grid)
+    state.values |= {name: Constant(array) for name, array in source.constants.items()}
+    shape = source.shape(batch)
+    if grid is None:
+        state.values[source.input] = Raw(shape, source.dtype)
+    else:
+        sample = shape[1:] if state.batched(shape) else shape
+        entry = state.add(ir.Input(state.name("input"), (), ir.Type(sample, grid.lo, grid.hi)))
+        scale, offset = np.asarray(grid.scale), np.asarray(grid.offset)
+        value = Quantized(entry, shape, state.batched(shape), scale, offset, source.dtype)
+        state.entry = Entry(source.input, grid.quantizer(), value, None)
+        state.values[source.input] = value
+    for node in source.nodes:
+        inputs = [state.values[name] if name else None for name in node.input]
+        try:
+            results = _results(state, node, inputs)
+        except Refused as refused:
+            state.refusals.append(Refusal(node.name, node.op_type, refused.reason, refused.fix))
+            results = [Unknown()] * len(node.output)
+        state.values |= {name: value for name, value in zip(node.output, results, strict=False) if name}
+    return state
+
+
+def _results(state: Import, node: onnx.NodeProto, inputs: list[Value | None]) -> Sequence[Value]:
+    domain = "" if node.domain == "ai.onnx" else node.domain
+    operator = OPERATORS.get((domain, node.op_type))
+    standard, present = domain == "", [value for value in inputs if value is not None]
+    if operator is None and (not standard or not onnx.defs.has(node.op_type) or node.op_type in LAYERS):
+        where = "" if standard else f" of domain '{domain}'"
+        raise Refused(f"the operator{where} is not supported yet", UNSUPPORTED_FIX)
+    _check_arity(state, node, len(inputs), len(present), operator.arity if operator is not None else 0)
+    if any(isinstance(value, Unknown) for value in present):
+        return [Unknown()] * len(node.output)
+    hosts = [value for value in present if isinstance(value, Host)]
+    if hosts:
+        if operator is None or not operator.integer:
+            return [hosts[0]] * len(node.output)
+        if hosts[0].refusal not in state.refusals:
+            state.refusals.append(hosts[0].refusal)
+        return [Unknown()] * len(node.output)
+    if standard and all(isinstance(value, Constant) for value in present):
+        return fold(state, node, [value for value in inputs if value is None or isinstance(value, Constant)])
+    if any(isinstance(value, Raw) for value in present) and (operator is None or not operator.integer):
+        if any(isinstance(value, (Quantized, Pending)) for value in present):
+            raise Refused("it combines the unquantized input with integers", linear.FROM_INPUT)
+        return structural.shape(state, node, inputs) if node.op_type == "Shape" else shape_of_raw(state, node, inputs)
+    if operator is None:
+        reason = "the operator is not supported between integer layers"
+        return [Host(Refusal(node.name, node.op_type, reason, UNSUPPORTED_FIX))] * len(node.output)
+    return operator.handler(state, node, inputs)
+
+
+def _check_arity(state: Import, node: onnx.NodeProto, count: int, present: int, arity: int) -> None:
+    if arity:
+        low, high = arity, arity
+    else:
+        try:
+            schema = onnx.defs.get_schema(node.op_type, state.opset, node.domain)
+        except onnx.defs.SchemaError:
+            raise Refused(f"ONNX opset {state.opset} does not have it", "Export with the opset that has it") from None
+        low, high = schema.min_input, schema.max_input
+    if not low <= count <= high or (arity and present < arity):
+        raise Refused(f"it must have {low} to {high} inputs, not {count}", "Export the model again")

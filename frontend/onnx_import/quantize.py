@@ -1,0 +1,47 @@
+"""A quantizer meets a value: constants become integers, the host's tensor the graph's Input, activations staircases."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import onnx
+
+from lutwright.frontend import ir
+from lutwright.frontend.onnx_import.quantizer import DTYPE, Quantizer
+from lutwright.frontend.onnx_import.staircase import staircase
+from lutwright.frontend.onnx_import.state import Entry, Import, Refused
+from lutwright.frontend.onnx_import.values import VARIABLE, Constant, Pending, Quantized, Raw, Value
+
+
+def quantize(state: Import, node: onnx.NodeProto, value: Value, quantizer: Quantizer) -> Value:
+    """The value after the quantizer."""
+    if isinstance(value, Constant):
+        if np.isnan(value.array).any():
+            raise Refused("it quantizes constants that are not numbers", "Check the training and the export")
+        with np.errstate(over="ignore"):
+            q = quantizer.levels(value.array, *quantizer.parameters)
+        real = np.asarray(quantizer.scale * q + quantizer.offset).astype(DTYPE)
+        return Constant(real, quantizer.lattice(q))
+    if isinstance(value, Raw):
+        return _entry(state, node, value, quantizer)
+    assert isinstance(value, (Quantized, Pending))
+    if isinstance(value, Quantized):
+        value = Pending(value, VARIABLE)
+    result = staircase(state, node.name, value, quantizer.levels, quantizer.parameters)
+    return replace(result, scale=quantizer.scale, offset=quantizer.offset, dtype=DTYPE)
+
+
+def _entry(state: Import, node: onnx.NodeProto, value: Raw, quantizer: Quantizer) -> Quantized:
+    """The graph's Input: one quantizer on the host's tensors."""
+    if state.entry is not None:
+        raise Refused(
+            f"the unquantized input is quantized a second time (first at '{state.entry.tensor}')",
+            "Quantize the input once, or name its grid with --input",
+        )
+    batched = state.batched(value.shape)
+    shape = value.shape[1:] if batched else value.shape
+    entry = state.add(ir.Input(state.name("input"), (), ir.Type(shape, quantizer.lo, quantizer.hi)))
+    result = Quantized(entry, value.shape, batched, quantizer.scale, quantizer.offset, DTYPE)
+    state.entry = Entry(node.input[0], quantizer, result, node)
+    return result

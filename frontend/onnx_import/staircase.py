@@ -1,0 +1,198 @@
+"""An expression with a quantizer at its end is a staircase over the source's integers: evaluated, not derived.
+
+The expression runs operator by operator as in the reference on the integers that the source's interval allows, once
+for each channel that its constants tell apart. What is monotone becomes a Threshold, anything else a Table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from lutwright.frontend import ir, nodes
+from lutwright.frontend.onnx_import.elementwise import evaluate, monotone
+from lutwright.frontend.onnx_import.state import Import, Refused
+from lutwright.frontend.onnx_import.values import (
+    Anything,
+    Pending,
+    Quantized,
+    Real,
+    aligned,
+    constants_of,
+    map_constants,
+    varies,
+)
+
+MOST_ENTRIES = 2**20  # of a Table's row
+MOST_LEVELS = 2**16  # of a Threshold's row
+MOST_EVALUATIONS = 2**30  # of a function that is not certainly monotone: some ten seconds
+CHUNK = 2**20  # elements evaluated at a time
+Levels = Callable[..., Anything]
+Rule = Callable[[ir.Array], Anything]  # integers [V, rows] of the source to integers [V, rows]
+
+
+def staircase(state: Import, wish: str, value: Pending, levels: Levels, parameters: Sequence[Anything]) -> Quantized:
+    """The integers `levels(expression(source), *parameters)` as an IR node; its scale and offset are the caller's."""
+    axes, source = _axes(value, parameters), value.source
+    rule = _rule(state, value, levels, parameters, axes)
+    sample_axes = [axis - int(source.batched) for axis in axes]
+    node = _per_channel(state, wish, source.node, sample_axes, rule, monotone(value.expression))
+    return Quantized(node, source.shape, source.batched, source.scale, source.offset, source.dtype)
+
+
+def values_on_interval(state: Import, value: Pending, most: int) -> Real:
+    """The expression's values on all integers of the source, [rows, integers]; Refused if more than `most`."""
+    axes, interval = _axes(value, ()), value.source.node.type
+    if interval.hi - interval.lo >= most:
+        raise Refused(
+            f"the function before it is not affine, and its argument has {interval.hi - interval.lo + 1} values",
+            "Quantize its activations just before it",
+        )
+    rows = int(np.prod([value.shape[axis] for axis in axes], dtype=np.int64))
+    rule = _rule(state, value, lambda real: real, (), axes)
+    return _enumerate(rule, interval.lo, interval.hi, rows).astype(np.float64)
+
+
+def _axes(value: Pending, parameters: Sequence[Anything]) -> list[int]:
+    """The ONNX axes along which a constant varies."""
+    source, rank = value.source, len(value.shape)
+    arrays = [source.scale, source.offset, *constants_of(value.expression), *parameters]
+    for array in arrays:
+        if array.ndim > rank or np.broadcast_shapes(array.shape, source.shape) != source.shape:
+            raise Refused(
+                f"a constant of shape {array.shape} does not fit its input of shape {source.shape}",
+                "Use constants that do not enlarge the activations",
+            )
+    axes = [axis for axis in range(rank) if any(varies(aligned(array, rank), axis) for array in arrays)]
+    if source.batched and 0 in axes:
+        raise Refused("its constants differ between the samples of a batch", "Use the same constants for all samples")
+    return axes
+
+
+def _rule(state: Import, value: Pending, levels: Levels, parameters: Sequence[Anything], axes: list[int]) -> Rule:
+    """The function of the integers [V, rows], rows being the elements of the axes along which constants vary."""
+    source, rank = value.source, len(value.shape)
+
+    def cut(array: Anything) -> Anything:
+        array = aligned(array, rank)
+        for axis in set(range(rank)) - set(axes):
+            array = array.take([0], axis)
+        return array if source.batched else array[np.newaxis]
+
+    scale, offset = cut(source.scale), cut(source.offset)
+    expression = map_constants(value.expression, cut)
+    settings = [cut(parameter) for parameter in parameters]
+    kept = tuple(size if axis in axes else 1 for axis, size in enumerate(value.shape))
+    kept = kept[1:] if source.batched else kept
+
+    def rule(q: ir.Array) -> ir.Array:
+        integers = q.reshape(len(q), *kept)
+        with np.errstate(over="ignore", invalid="ignore"):
+            real = evaluate(state, expression, source.real(integers, scale, offset))
+            if np.isnan(real).any():
+                raise Refused("the values before it are not numbers for some inputs", "Check the model's constants")
+            return np.asarray(levels(real, *settings)).reshape(q.shape)
+
+    return rule
+
+
+def _per_channel(state: Import, wish: str, source: ir.Node, axes: list[int], rule: Rule, certain: bool) -> ir.Node:
+    """The node that applies the rule, with the varying axes moved and merged into the last one and back."""
+    shape = source.type.shape
+    rows = int(np.prod([shape[axis] for axis in axes], dtype=np.int64))
+    if not axes and shape:
+        return _node(state, wish, source, rule, 1, certain)
+    order = [axis for axis in range(len(shape)) if axis not in axes] + axes
+    moved = tuple(shape[axis] for axis in order)
+    merged = (*moved[: len(shape) - len(axes)], rows)
+    node = source
+    if order != sorted(order):
+        node = state.add(nodes.Transpose.of(state.name(f"{wish}_to_channels"), node, tuple(order)))
+    if merged != moved:
+        node = state.add(nodes.Reshape.of(state.name(f"{wish}_merge"), node, merged))
+    node = _node(state, wish, node, rule, rows, certain)
+    if merged != moved:
+        node = state.add(nodes.Reshape.of(state.name(f"{wish}_split"), node, moved))
+    if order != sorted(order):
+        back = tuple(int(axis) for axis in np.argsort(order))
+        node = state.add(nodes.Transpose.of(state.name(f"{wish}_from_channels"), node, back))
+    return node
+
+
+def _node(state: Import, wish: str, source: ir.Node, rule: Rule, rows: int, certain: bool) -> ir.Node:
+    lo, hi = source.type.lo, source.type.hi
+    name = state.name(wish)
+    fitted = nodes.Threshold.fit(name, source, *(_bisect if certain else _changes)(rule, lo, hi, rows))
+    if fitted is not None:
+        return state.add(fitted)
+    if hi - lo >= MOST_ENTRIES:
+        raise Refused(
+            f"the function before it is not monotone, and its argument has {hi - lo + 1} values",
+            f"Requantize before it, so that a table of at most {MOST_ENTRIES} entries holds it",
+        )
+    return state.add(nodes.Table.of(name, source, _enumerate(rule, lo, hi, rows)))
+
+
+def _bisect(rule: Rule, lo: int, hi: int, rows: int) -> tuple[ir.Array, ir.Array]:
+    """For each row of a monotone rule: lo and the least integers that are 1, 2, … steps away, and their levels."""
+    first, last = rule(np.broadcast_to(np.array([[lo], [hi]]), (2, rows)))
+    direction = np.where(last >= first, 1, -1)
+    _check_levels(int(np.abs(last - first).max()))
+    targets = np.arange(1, int(np.abs(last - first).max()) + 1)[:, np.newaxis]
+    below = np.full((len(targets), rows), lo, np.int64)
+    above = np.where(targets <= np.abs(last - first), hi, hi + 1)
+    while len(targets) and (above - below > 1).any():
+        middle = np.minimum((below + above) // 2, hi)
+        reached = direction * (rule(middle) - first) >= targets
+        above, below = np.where(reached, middle, above), np.where(reached, below, middle)
+    points = np.concatenate([np.full((1, rows), lo), above])
+    levels = np.concatenate([first[np.newaxis], first + direction * targets])
+    return points.T, levels.T
+
+
+def _changes(rule: Rule, lo: int, hi: int, rows: int) -> tuple[ir.Array, ir.Array]:
+    """For each row of any rule: lo and the integers where its value changes, and the values from there on."""
+    if (hi - lo + 1) * rows > MOST_EVALUATIONS:
+        raise Refused(
+            f"the function before it is not certainly monotone, and must be evaluated on {hi - lo + 1} values "
+            f"for {rows} channels",
+            "Requantize before it, so that fewer values are left",
+        )
+    previous = rule(np.full((1, rows), lo, np.int64))
+    points, levels = [[np.array([lo])] for _ in range(rows)], [[previous[0, row : row + 1]] for row in range(rows)]
+    for start, values in _chunks(rule, lo, hi, rows):
+        changed = np.diff(values, axis=0, prepend=previous) != 0
+        previous = values[-1:]
+        for row in np.flatnonzero(changed.any(axis=0)).tolist():
+            places = np.flatnonzero(changed[:, row])
+            points[row].append(start + places)
+            levels[row].append(values[places, row])
+    count = max(sum(map(len, row)) for row in points)
+    _check_levels(count)
+    ends = [np.full((rows, count), fill, np.int64) for fill in (hi + 1, 0)]
+    for end, found in zip(ends, (points, levels), strict=True):
+        for index, parts in enumerate(found):
+            end[index, : sum(map(len, parts))] = np.concatenate(parts)
+    return ends[0], ends[1]
+
+
+def _check_levels(count: int) -> None:
+    if count > MOST_LEVELS:
+        raise Refused(
+            f"it would need {count} thresholds, more than {MOST_LEVELS}, which is not supported yet",
+            "Quantize to 16 bits or fewer",
+        )
+
+
+def _enumerate(rule: Rule, lo: int, hi: int, rows: int) -> Anything:
+    """The rule's values [rows, hi - lo + 1]."""
+    return np.ascontiguousarray(np.concatenate([values for _, values in _chunks(rule, lo, hi, rows)]).T)
+
+
+def _chunks(rule: Rule, lo: int, hi: int, rows: int) -> Iterator[tuple[int, Anything]]:
+    """The rule's values on all integers, [V, rows] at a time, and the first integer of each."""
+    size = max(1, CHUNK // rows)
+    for start in range(lo, hi + 1, size):
+        integers = np.arange(start, min(start + size, hi + 1))[:, np.newaxis]
+        yield start, rule(np.broadcast_to(integers, (len(integers), rows)))

@@ -1,0 +1,207 @@
+"""What the import knows while it walks the graph, and how operators register themselves."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import onnx
+
+from lutwright.errors import Refusal
+from lutwright.frontend import ir, nodes
+from lutwright.frontend.grid import Grid
+from lutwright.frontend.onnx_import.executor import OperatorFailed, execute
+from lutwright.frontend.onnx_import.quantizer import Quantizer
+from lutwright.frontend.onnx_import.values import (
+    Anything,
+    Constant,
+    Pending,
+    Quantized,
+    Shape,
+    Value,
+    map_constants,
+    reduced,
+)
+
+QONNX_DOMAINS = ("qonnx.custom_op.general", "onnx.brevitas", "finn.custom_op.general")
+
+
+class Refused(Exception):
+    """A node has no integer meaning here: why, and what the user can do. The walk turns it into a Refusal."""
+
+    def __init__(self, reason: str, fix: str) -> None:
+        super().__init__(reason)
+        self.reason, self.fix = reason, fix
+
+
+@dataclass(frozen=True)
+class Entry:
+    """The hardware's input: the ONNX tensor that the host computes, what makes it integers, and the result.
+
+    `node` is the ONNX quantizer; None where the input's grid is given.
+    """
+
+    tensor: str
+    quantizer: Quantizer
+    value: Quantized
+    node: onnx.NodeProto | None
+
+
+@dataclass
+class Import:
+    """The state of one import: `values` by ONNX tensor name, and the IR nodes built so far.
+
+    `batch` is the concrete size that the batch axis has during the walk, or 0 where there is no batch axis.
+    `entry` says where integers begin.
+    """
+
+    opset: int
+    batch: int
+    values: dict[str, Value] = field(default_factory=dict)
+    nodes: list[ir.Node] = field(default_factory=list)
+    refusals: list[Refusal] = field(default_factory=list)
+    entry: Entry | None = None
+    grid: Grid | None = None
+    taken: set[str] = field(default_factory=set)
+
+    def name(self, wish: str) -> str:
+        """A unique name for an IR node that is also an identifier."""
+        base = re.sub(r"\W+", "_", wish, flags=re.ASCII).strip("_") or "node"
+        base = f"n{base}" if base[0].isdigit() else base
+        name, count = base, 1
+        while name in self.taken:
+            count += 1
+            name = f"{base}_{count}"
+        self.taken.add(name)
+        return name
+
+    def add(self, node: ir.Node) -> ir.Node:
+        self.nodes.append(node)
+        return node
+
+    def execute(self, node: onnx.NodeProto, inputs: Sequence[Anything | None]) -> list[Anything]:
+        """The node's outputs on arrays; Refused if it cannot run."""
+        try:
+            return execute(node, inputs, self.opset)
+        except OperatorFailed as error:
+            raise Refused(
+                f"it fails on its inputs ({error})", "Check the model, for example with onnxruntime"
+            ) from None
+
+    def batched(self, shape: Shape) -> bool:
+        return bool(shape) and shape[0] == self.batch
+
+    def reshape(self, value: Quantized | Pending, shape: Shape, wish: str) -> Quantized | Pending:
+        """The value in another ONNX shape, in raster order."""
+        if value.shape == shape:
+            return value
+        if self.batch > 1 and not self.batched(shape):
+            raise Refused(
+                f"it turns {value.shape} into {shape}, which mixes the {self.batch} samples of the batch",
+                "Export the model with a batch of 1",
+            )
+        sample = shape[1:] if self.batched(shape) else shape
+
+        def build(node: ir.Node) -> ir.Node:
+            if node.type.shape == sample:
+                return node
+            return self.add(nodes.Reshape.of(self.name(wish), node, sample))
+
+        return self._restructured(value, shape, lambda array: array.reshape(shape), build)
+
+    def transpose(self, value: Quantized | Pending, axes: Sequence[int], wish: str) -> Quantized | Pending:
+        """The value with its ONNX axes permuted; the batch must stay where it is."""
+        source = value.source if isinstance(value, Pending) else value
+        order = list(axes)
+        shape = tuple(value.shape[axis] for axis in order)
+        if [axis for axis in order if value.shape[axis] > 1] == [i for i, size in enumerate(value.shape) if size > 1]:
+            return self.reshape(value, shape, wish)
+        if source.batched and order[0] != 0:
+            raise Refused(f"it moves the batch axis (axes {order})", "Keep the batch as axis 0")
+        inner = tuple(axis - 1 for axis in order[1:]) if source.batched else tuple(order)
+
+        def build(node: ir.Node) -> ir.Node:
+            return self.add(nodes.Transpose.of(self.name(wish), node, inner))
+
+        return self._restructured(value, shape, lambda array: array.transpose(order), build)
+
+    def _restructured(
+        self,
+        value: Quantized | Pending,
+        shape: Shape,
+        move: Callable[[Anything], Anything],
+        build: Callable[[ir.Node], ir.Node],
+    ) -> Quantized | Pending:
+        """`move` acts on arrays of the tensor's full shape, `build` on the IR node."""
+        source = value.source if isinstance(value, Pending) else value
+
+        def moved(array: Anything) -> Anything:
+            return reduced(move(np.broadcast_to(array, source.shape)))
+
+        result = Quantized(
+            build(source.node),
+            shape,
+            self.batched(shape),
+            moved(source.scale),
+            moved(source.offset),
+            source.dtype,
+        )
+        if isinstance(value, Pending):
+            return Pending(result, map_constants(value.expression, moved))
+        return result
+
+
+Handler = Callable[[Import, onnx.NodeProto, list[Value | None]], Sequence[Value]]
+
+
+@dataclass(frozen=True)
+class Operator:
+    """How an ONNX operator is interpreted. `integer` ones (layers and quantizers) are never left to the host.
+
+    `arity` is the number of inputs of an operator that ONNX does not know, else 0.
+    """
+
+    handler: Handler
+    integer: bool
+    arity: int
+
+
+OPERATORS: dict[tuple[str, str], Operator] = {}
+
+
+def operator(
+    *names: str, domains: Sequence[str] = ("",), integer: bool = False, arity: int = 0
+) -> Callable[[Handler], Handler]:
+    """Registers the handler for these operators."""
+
+    def register(handler: Handler) -> Handler:
+        for domain in domains:
+            for name in names:
+                OPERATORS[domain, name] = Operator(handler, integer, arity)
+        return handler
+
+    return register
+
+
+def constant(value: Value | None, what: str) -> Anything:
+    """The array of an input that must be known at import."""
+    if not isinstance(value, Constant):
+        raise Refused(f"its {what} must be a constant", f"Export the model with a constant {what}")
+    return value.array
+
+
+def attribute(node: onnx.NodeProto, name: str, default: Any) -> Any:
+    """The node's attribute, with bytes as text."""
+    for item in node.attribute:
+        if item.name == name:
+            found = onnx.helper.get_attribute_value(item)
+            found = found.decode(errors="replace") if isinstance(found, bytes) else found
+            if isinstance(default, float) and isinstance(found, int):
+                found = float(found)
+            if not isinstance(found, type(default)):
+                raise Refused(f"its attribute {name} must be like {default!r}, not {found!r}", "Export the model again")
+            return found
+    return default

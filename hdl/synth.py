@@ -1,0 +1,121 @@
+"""Synthesis for a device: what a design needs, counted from the mapped netlist, before place and route."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lutwright.frontend.device import Device, Family
+from lutwright.hdl import yosys
+
+# `-nowidelut`: wide-LUT multiplexers nearly double popcounts on these families.
+COMMANDS: dict[str, str] = {
+    "ice40-up5k": "synth_ice40 -device u -dsp",
+    "ice40-hx8k": "synth_ice40 -device hx",
+    "ecp5": "synth_ecp5 -nowidelut",
+    "gowin": "synth_gowin -nowidelut -noiopads",
+    "xc7": "synth_xilinx -family xc7 -flatten -noiopad -noclkbuf",
+}
+LUTS = {"SB_LUT4": 1, "LUT4": 1, "LUT3": 1, "LUT2": 1, "LUT1": 1, "LUT5": 1, "LUT6": 1}
+CARRIES = ("SB_CARRY", "CCU2C", "ALU", "CARRY4")
+# Memories made of LUTs, in LUTs.
+LUT_RAMS = {"TRELLIS_DPR16X4": 4, "RAM16SDP4": 8, "RAM16SDP2": 4, "RAM16SDP1": 2, "RAM32M": 4, "RAM64M": 4}
+FLIP_FLOPS = ("SB_DFF", "TRELLIS_FF", "DFF", "FDRE", "FDSE", "FDCE", "FDPE")
+# Blocks of the device's size; xc7 counts RAMB36, of which a RAMB18 is half.
+BRAMS = dict.fromkeys(
+    ("SB_RAM40_4K", "DP16KD", "pROM", "pROMX9", "SP", "SPX9", "SDPB", "SDPX9B", "DPB", "DPX9B", "RAMB36E1"), 2
+) | {"RAMB18E1": 1}
+DSPS = ("SB_MAC16", "MULT18X18D", "MULT9X9", "MULT18X18", "MULT36X36", "DSP48E1")
+
+
+@dataclass(frozen=True)
+class Resources:
+    """Counts of a mapped netlist.
+
+    lut: LUT cells, LUT RAM included, carry cells not; carry: carry cells (SB_CARRY, CCU2C of two bits, ALU, CARRY4);
+    bram: blocks; dsp: multiplier blocks; cells: every cell type's count.
+    """
+
+    lut: int
+    carry: int
+    ff: int
+    bram: int
+    dsp: int
+    cells: Mapping[str, int]
+
+    @classmethod
+    def of(cls, cells: Mapping[str, int]) -> Resources:
+        """Counts from the number of cells of each type."""
+
+        def total(weights: Mapping[str, int]) -> int:
+            return sum(weights.get(name, 0) * count for name, count in cells.items())
+
+        return cls(
+            lut=total(LUTS) + total(LUT_RAMS),
+            carry=total(dict.fromkeys(CARRIES, 1)),
+            ff=sum(count for name, count in cells.items() if name.startswith(FLIP_FLOPS)),
+            bram=-(-total(BRAMS) // 2),
+            dsp=total(dict.fromkeys(DSPS, 1)),
+            cells=dict(sorted(cells.items())),
+        )
+
+
+@dataclass(frozen=True)
+class Synthesis:
+    """`total` of the whole design, and the mapped netlist of its module as Verilog, flat."""
+
+    total: Resources
+    netlist: str
+
+
+def command(device: Device) -> str:
+    """The Yosys synthesis command for a device."""
+    return COMMANDS.get(device.name) or COMMANDS[device.family]
+
+
+def _map(rtlil: str, top: str, device: Device, kept: Sequence[str]) -> tuple[dict[str, Resources], str]:
+    """Resources by module, and the netlist; the modules of the names `kept` stay modules of their own."""
+    with tempfile.TemporaryDirectory(prefix="lutwright-") as name:
+        folder = Path(name)
+        (folder / "in.il").write_text(rtlil)
+        keep = "".join(f"setattr -mod -set keep_hierarchy 1 {module}\n" for module in kept)
+        yosys.run(
+            f"read_rtlil in.il\n{keep}{command(device)} -top {top}\nwrite_json netlist.json\n"
+            "write_verilog -noattr -norename netlist.v\n",
+            folder,
+        )
+        modules = json.loads((folder / "netlist.json").read_text())["modules"]
+        netlist = (folder / "netlist.v").read_text()
+    counted = {
+        module: Resources.of(
+            Counter(cell["type"] for cell in modules[module]["cells"].values() if not cell["type"].startswith("$"))
+        )
+        for module in (top, *kept)
+    }
+    return counted, netlist
+
+
+def synthesize(rtlil: str, top: str, device: Device) -> Synthesis:
+    """Map RTLIL (as from `lutwright.hdl.emit`) to the cells of `device`, flat. ToolError if Yosys fails."""
+    counted, netlist = _map(rtlil, top, device, ())
+    return Synthesis(counted[top], netlist)
+
+
+def synthesize_parts(rtlil: str, top: str, device: Device, parts: Sequence[str]) -> dict[str, Resources]:
+    """Resources of each submodule in `parts` (of the component inside `top`), mapped with its borders kept.
+
+    Their sum is a little more than the whole design's `total`, which is mapped across borders.
+    """
+    modules = {part: f"{top}.core.{part}" for part in parts}
+    counted, _ = _map(rtlil, top, device, tuple(modules.values()))
+    return {part: counted[module] for part, module in modules.items()}
+
+
+def cell_models(family: Family) -> list[Path]:
+    """Verilog simulation models of the family's cells."""
+    folder = {"ice40": "ice40", "ecp5": "ecp5", "gowin": "gowin", "xc7": "xilinx"}[family]
+    return [yosys.share() / folder / "cells_sim.v"]

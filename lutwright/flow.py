@@ -1,0 +1,388 @@
+"""The flow from a model file to a bitstream, as the command line and library users call it.
+
+Every function returns the plain object that `--json` prints. Progress goes to a callback, errors are typed.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import lutwright
+from lutwright import report
+from lutwright.boards import program as loader
+from lutwright.boards.base import Board, board
+from lutwright.boards.build import build as build_bitstream
+from lutwright.boards.driver import BoardDriver, HostConfig
+from lutwright.errors import DataError, OptionError
+from lutwright.files import Samples, load_samples, staged
+from lutwright.frontend.compare import compare_reference
+from lutwright.frontend.describe import describe
+from lutwright.frontend.device import Device, device
+from lutwright.frontend.ir import Array, Type
+from lutwright.frontend.model import Model, load
+from lutwright.frontend.plan import plan
+from lutwright.frontend.planning import Goal, Plan
+from lutwright.hdl import emit
+from lutwright.hdl.engines.base import Folding
+from lutwright.hdl.network import Network
+from lutwright.hdl.synth import Resources, cell_models, synthesize, synthesize_parts
+from lutwright.hdl.timing import Timing
+from lutwright.proof import Comparison, accuracy
+from lutwright.testbenches.board_runner import simulate_board
+from lutwright.testbenches.runner import simulate as simulate_verilog
+
+DEFAULT_DEVICE = "ecp5-85k"
+REPORT_VERSION = 1
+TOP = "network"
+PROOF_FRAMES = 32  # random frames that a build without samples is proved on
+PROOF_STALLS = (0.2, 0.2)
+
+Progress = Callable[..., None]
+Facts = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Options:
+    """The planning options: where the network goes, what for, and what is pinned."""
+
+    grid: str | None = None
+    device: str | None = None
+    board: str | None = None
+    goal: Goal | None = None
+    engines: Mapping[str, str] = field(default_factory=dict)
+    folds: Mapping[str, Folding] = field(default_factory=dict)
+    clock_mhz: float | None = None
+
+
+@dataclass(frozen=True)
+class Design:
+    """A model with its plan and its hardware."""
+
+    model: Model
+    board: Board | None
+    plan: Plan
+    clock_mhz: float | None
+
+    @cached_property
+    def network(self) -> Network:
+        """A fresh component: one elaboration each."""
+        return Network(self.model.graph, self.plan)
+
+    @cached_property
+    def timing(self) -> Timing:
+        return self.network.timing()
+
+    @property
+    def device(self) -> Device:
+        return self.plan.device
+
+
+def design(path: Path, options: Options, progress: Progress, default_device: str | None = None) -> Design:
+    """Import and plan."""
+    place = board(options.board) if options.board else None
+    if place and options.device and options.device != place.device:
+        raise OptionError(
+            f"--device must be the board's, {place.device} for {place.name}, not '{options.device}'. Leave it out."
+        )
+    name = options.device or (place.device if place else default_device)
+    if name is None:
+        raise OptionError("--device or --board must be given, for the plan depends on what it has to fit.")
+    if options.clock_mhz is not None and not 0 < options.clock_mhz <= 1000:
+        raise OptionError(f"--clock must lie above 0 and up to 1000 MHz, not {options.clock_mhz:g}.")
+    target = device(name)
+    progress("import")
+    model = load(path, options.grid)
+    progress("plan")
+    clock = options.clock_mhz or (place.clock_mhz if place else None)
+    chosen = plan(
+        model.graph, target, options.goal, engines=options.engines, folds=options.folds, clock_mhz=clock,
+        board=place is not None,
+    )  # fmt: skip
+    return Design(model, place, chosen, clock)
+
+
+def inspect(path: Path, grid: str | None) -> Facts:
+    """What the importer makes of a model: nodes, types, scales, the host's share, and every refusal."""
+    return {"model": str(path)} | describe(path, grid).as_dict()
+
+
+def compile_model(path: Path, options: Options, out: Path, progress: Progress) -> Facts:
+    """Write network.v, pre.onnx, post.onnx and plan.json into `out`."""
+    made = design(path, options, progress)
+    with staged(out) as stage:
+        progress("emit Verilog")
+        _write_network(made, stage)
+        facts = _facts(made, path) | {"verilog": str(out / "network.v")}
+        (stage / "plan.json").write_text(json.dumps(facts, indent=2) + "\n")
+    return facts
+
+
+def simulate(path: Path, options: Options, inputs: Path, limit: int | None, what: str, progress: Progress) -> Facts:
+    """Run samples through `what` and compare with the golden model, and that with the reference outputs."""
+    started = time.monotonic()
+    samples = load_samples(inputs, limit)
+    made = None if what == "golden" else design(path, options, progress, DEFAULT_DEVICE)
+    model = made.model if made else load(path, options.grid)
+    progress("golden model")
+    x = model.encode(samples.inputs)
+    golden = model.graph.evaluate(x)
+    facts: Facts = {"with": what, "samples": len(samples), "elements_compared": golden.size, "failed": None}
+    facts |= {"mismatches": 0, "cycles_per_frame": None, "latency_cycles": None}
+    facts |= _against_reference(model, golden, samples)
+    if made is not None:
+        outputs, timing = _outputs(what, made, x, progress)
+        compared = Comparison.of(f"node '{model.graph.output}'", golden, outputs.reshape(golden.shape))
+        facts |= {"device": made.device.name, "mismatches": compared.mismatches}
+        facts |= {"cycles_per_frame": timing.interval, "latency_cycles": timing.latency}
+        facts["failed"] = str(compared.first) if compared.first else facts["failed"]
+    return facts | {"seconds": round(time.monotonic() - started, 3)}
+
+
+def synth(path: Path, options: Options, progress: Progress) -> Facts:
+    """Resources of the network by synthesis, in all and by part."""
+    started = time.monotonic()
+    made = design(path, options, progress)
+    facts = _facts(made, path)
+    rtlil = emit.rtlil(made.network, TOP)
+    progress("synthesize")
+    total = synthesize(rtlil, TOP, made.device).total
+    facts["nodes"] = _nodes(made, _measured(made, rtlil))
+    return facts | asdict(total) | {"seconds": round(time.monotonic() - started, 3)}
+
+
+def build(path: Path, options: Options, inputs: Path | None, limit: int | None, out: Path, progress: Progress) -> Facts:
+    """Everything: Verilog and its proof, bitstream, report.json, report.txt and host.json in `out`."""
+    started = time.monotonic()
+    if options.board is None:
+        raise OptionError("--board must be given: a bitstream is for a board.")
+    samples = load_samples(inputs, limit) if inputs is not None else None
+    made = design(path, options, progress)
+    assert made.board is not None and made.clock_mhz is not None
+    verification = _prove(made, samples, progress)
+    digest = int(made.model.digest[:8], 16)
+    with staged(out) as stage:
+        _write_network(made, stage)
+        shutil.copy(path, stage / "model.onnx")
+        built = build_bitstream(
+            Network(made.model.graph, made.plan), made.board, made.clock_mhz, digest, stage, progress
+        )
+        progress("resources by node")
+        clock, timing = built.clock_mhz, made.timing
+        facts: Facts = {"version": REPORT_VERSION} | _facts(made, path)
+        facts["nodes"] = _nodes(made, _measured(made, emit.rtlil(Network(made.model.graph, made.plan), TOP)))
+        facts |= asdict(built.resources)
+        facts |= {
+            "share": {name: {"used": used, "available": there} for name, (used, there) in built.placed.items()},
+            "fmax_mhz": built.fmax_mhz,
+            "critical_path": built.critical_path,
+            "clock_mhz": round(clock, 4),
+            "frames_per_second": round(clock * 1e6 / timing.interval, 1),
+            "latency_us": round(timing.latency / clock, 3),
+            "link_frames_per_second": round(_link_rate(made, made.board.baud), 1),
+            "verification": verification,
+            "tools": built.tools,
+            "tool_seconds": built.seconds,
+            "bitstream": str(out / built.bitstream.name),
+            "seconds": round(time.monotonic() - started, 3),
+        }
+        wait = timing.latency / clock * 1e-6
+        config = HostConfig(made.network.i_beats, made.network.o_beats, digest, made.board.baud, wait)
+        host = config.to_json() | {"board": made.board.name, "grid": options.grid, "bitstream": built.bitstream.name}
+        (stage / "host.json").write_text(json.dumps(host, indent=2) + "\n")
+        (stage / "report.txt").write_text(report.plain(report.build_text(facts)))
+        (stage / "report.json").write_text(json.dumps(facts, indent=2) + "\n")
+    return facts
+
+
+def program(folder: Path) -> Facts:
+    """Load the bitstream of a build folder onto its board."""
+    host = _host(folder)
+    loader.program(folder / host["bitstream"], board(host["board"]))
+    return {"board": host["board"], "bitstream": str(folder / host["bitstream"])}
+
+
+def run(folder: Path, inputs: Path, limit: int | None, port: str, progress: Progress) -> Facts:
+    """Send samples to a programmed board, and compare its answers with the golden model."""
+    host = _host(folder)
+    samples = load_samples(inputs, limit)
+    model = load(folder / "model.onnx", host["grid"])
+    x = model.encode(samples.inputs)
+    golden = model.graph.evaluate(x)
+    started = time.monotonic()
+    with BoardDriver(port, HostConfig.from_json(host)) as driver:
+        found = driver.run(_framed(x, driver.config), lambda done, total: progress("frames", done, total))
+    seconds = time.monotonic() - started
+    compared = Comparison.of(f"node '{model.graph.output}'", golden, found.reshape(golden.shape))
+    facts: Facts = {"samples": len(samples), "elements_compared": compared.elements}
+    facts |= {"mismatches": compared.mismatches, "failed": None} | _against_reference(model, golden, samples)
+    facts["failed"] = str(compared.first) if compared.first else facts["failed"]
+    return facts | {"resent": driver.resent, "seconds": round(seconds, 3)}
+
+
+def _framed(x: Array, config: HostConfig) -> Array:
+    return x.reshape(len(x), *config.input.type.shape)
+
+
+def _host(folder: Path) -> Facts:
+    try:
+        host = json.loads((folder / "host.json").read_text())
+        if not isinstance(host, dict):
+            raise ValueError("not an object")
+        HostConfig.from_json(host)
+        return {"board": host["board"], "grid": host["grid"], "bitstream": host["bitstream"]} | host
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(
+            f"'{folder}' must be a folder that `lutwright build` wrote, but its host.json can't be used: {error!r}. "
+            "Name the folder given to build's -o."
+        ) from None
+
+
+def _write_network(made: Design, stage: Path) -> None:
+    (stage / "network.v").write_text(emit.verilog(made.network, TOP))
+    (stage / "pre.onnx").write_bytes(made.model.pre.SerializeToString())
+    (stage / "post.onnx").write_bytes(made.model.post.SerializeToString())
+
+
+def _outputs(what: str, made: Design, x: Array, progress: Progress) -> tuple[Array, Timing]:
+    """What the hardware makes of `x`, and its cycles: as simulated, or as planned behind a board's UART."""
+    network = made.network
+    frames = x.reshape(len(x), *network.i_beats.type.shape)
+    if what == "board":
+        progress("simulate the board", 0, len(x))
+        outputs = simulate_board(network, frames, lambda done, total: progress("simulate the board", done, total))
+        return outputs, made.timing
+    if what == "netlist":
+        progress("synthesize")
+        sources: list[str | Path] = [synthesize(emit.rtlil(network, TOP), TOP, made.device).netlist]
+        sources += cell_models(made.device.family)
+    else:
+        progress("emit Verilog")
+        sources = [emit.verilog(network, TOP)]
+    progress(f"simulate {len(x)} frames")
+    ran = simulate_verilog(
+        sources, TOP, network.i_beats, network.o_beats, frames,
+        simulator="icarus" if what == "icarus" else "verilator", frame_cycles=_frame_cycles(made),
+    )  # fmt: skip
+    # A single frame has no interval to the next: then it is the planned one.
+    return ran.outputs, Timing(ran.latency, made.timing.interval if ran.interval is None else ran.interval)
+
+
+def _frame_cycles(made: Design) -> int:
+    return 4 * (made.timing.latency + made.timing.interval) + 1000
+
+
+def _prove(made: Design, samples: Samples | None, progress: Progress) -> Facts:
+    """Rung 2 on the user's samples, or on random frames with stalls; raises Mismatch."""
+    model, network = made.model, made.network
+    if samples is not None:
+        x, stalls = model.encode(samples.inputs), (0.0, 0.0)
+    else:
+        kind = model.graph.input.type
+        x = np.random.default_rng(0).integers(kind.lo, kind.hi + 1, (PROOF_FRAMES, *kind.shape))
+        stalls = PROOF_STALLS
+    golden = model.graph.evaluate(x)
+    progress(f"prove the Verilog on {len(x)} frames")
+    ran = simulate_verilog(
+        [emit.verilog(network, TOP)], TOP, network.i_beats, network.o_beats,
+        x.reshape(len(x), *network.i_beats.type.shape), stalls=stalls, frame_cycles=_frame_cycles(made),
+    )  # fmt: skip
+    compared = Comparison.of(f"node '{model.graph.output}'", golden, ran.outputs.reshape(golden.shape))
+    if compared.first is not None:
+        raise compared.first
+    facts: Facts = {"rung": 2, "simulator": "verilator", "samples": len(x), "elements_compared": compared.elements}
+    facts |= {"mismatches": 0, "reference_mismatches": None, "accuracy": None, "failed": None}
+    if samples is not None:
+        facts |= _against_reference(model, golden, samples)
+        if facts["failed"]:
+            raise DataError(f"the model must give the reference outputs, but: {facts['failed']}")
+    del facts["failed"]
+    return facts
+
+
+def _against_reference(model: Model, golden: Array, samples: Samples) -> Facts:
+    facts: Facts = {"reference_mismatches": None, "accuracy": None, "failed": None}
+    if samples.outputs is not None:
+        count, first = compare_reference(model, golden, samples.outputs)
+        facts |= {"reference_mismatches": count, "failed": str(first) if first else None}
+    if samples.labels is not None:
+        facts["accuracy"] = accuracy(model.decode(golden)[model.output_names[0]], samples.labels)
+    return facts
+
+
+def _facts(made: Design, path: Path) -> Facts:
+    timing, clock = made.timing, made.clock_mhz
+    return {
+        "lutwright": lutwright.__version__,
+        "model": {"path": str(path), "digest": made.model.digest},
+        "board": made.board.name if made.board else None,
+        "device": made.device.name,
+        "clock_mhz": clock,
+        "interval_cycles": timing.interval,
+        "cycles_per_frame": timing.interval,
+        "latency_cycles": timing.latency,
+        "frames_per_second": round(clock * 1e6 / timing.interval, 1) if clock else None,
+        "latency_us": round(timing.latency / clock, 3) if clock else None,
+        "nodes": _nodes(made, {}),
+        "explanation": list(made.plan.explanation),
+    }
+
+
+def _nodes(made: Design, measured: Mapping[str, Resources]) -> list[Facts]:
+    """A row a part of the network: the nodes, and the adapters between them."""
+    rows = []
+    for part in made.network.parts:
+        choice = made.plan.nodes[part.node] if part.node is not None else None
+        node = made.model.graph[part.node] if part.node is not None else None
+        counted, predicted = measured.get(part.name), part.cost
+        rows.append(
+            {
+                "name": part.name,
+                "node": part.node,
+                "kind": type(node).__name__ if node is not None else part.kind,
+                "engine": choice.engine if choice else None,
+                "folding": str(choice.folding) if choice else None,
+                "input": str(part.component.i_beats.type),
+                "output": str(part.component.o_beats.type),
+                "weight_bits": _weight_bits(node),
+                "cycles_per_frame": part.cycles,
+                "predicted": {
+                    "lut": predicted.luts, "ff": predicted.ffs, "bram": predicted.brams, "dsp": predicted.dsps,
+                },
+                "measured": {"lut": counted.lut, "ff": counted.ff, "bram": counted.bram, "dsp": counted.dsp}
+                if counted
+                else None,
+            }
+        )  # fmt: skip
+    return rows
+
+
+def _weight_bits(node: Any) -> int:
+    """Bits of a dense node's weights: one each for ±1, else those of the narrowest two's complement."""
+    weight = getattr(node, "weight", None)
+    if weight is None:
+        return 0
+    if np.isin(weight, (-1, 1)).all():
+        return int(weight.size)
+    return int(weight.size) * Type((), min(0, int(weight.min())), max(0, int(weight.max()))).width
+
+
+def _measured(made: Design, rtlil: str) -> dict[str, Resources]:
+    return synthesize_parts(rtlil, TOP, made.device, [part.name for part in made.network.parts])
+
+
+def _link_rate(made: Design, baud: int) -> float:
+    """Frames a second that the UART carries: ten bits a byte, the longer of request and reply, without escapes."""
+    sizes = [
+        beats.per_frame * -(-beats.lanes * beats.type.width // 8) + 8
+        for beats in (made.network.i_beats, made.network.o_beats)
+    ]
+    return baud / 10 / max(sizes)
