@@ -24,12 +24,14 @@ from amaranth.lib import io
 from amaranth.lib.cdc import ResetSynchronizer
 from platformdirs import user_cache_dir
 
+import lutwright
 from lutwright.boards import pll as plls
 from lutwright.boards.base import Board
+from lutwright.boards.link import buffer_bytes
 from lutwright.boards.top import Top
 from lutwright.boards.uart import divisor
 from lutwright.errors import ToolError
-from lutwright.frontend.device import Family, device
+from lutwright.frontend.device import Device, Family, device
 from lutwright.hdl import synth, yosys
 from lutwright.hdl.engines.base import StreamComponent
 from lutwright.hdl.synth import Resources
@@ -67,7 +69,7 @@ class BoardDesign(Elaboratable):
     def __init__(self, core: StreamComponent, board: Board, clock: plls.Pll | None, digest: int) -> None:
         self.board, self.clock = board, clock
         self.mhz = clock.mhz if clock else board.input_mhz
-        self.top = Top(core, divisor(self.mhz * 1e6, board.baud), digest)
+        self.top = Top(core, divisor(self.mhz * 1e6, board.baud), digest, _window(core, device(board.device)))
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
@@ -84,7 +86,7 @@ class BoardDesign(Elaboratable):
                 m.d.comb += ClockSignal().eq(buffer.i)
             else:
                 m.submodules.pll = plls.instance(family, self.clock, buffer.i, ClockSignal(), locked)
-        # The reset lasts until the PLL is locked and memories can be read: on iCE40 some microseconds after configuration.
+        # In reset until the PLL is locked and memories can be read: on iCE40 some microseconds after configuration.
         m.domains.start = ClockDomain("start", reset_less=True, local=True)
         m.d.comb += ClockSignal("start").eq(ClockSignal())
         wait = Signal(range(round(RESET_US * self.mhz) + 1), init=round(RESET_US * self.mhz))
@@ -97,16 +99,23 @@ class BoardDesign(Elaboratable):
         return m
 
 
+def _window(core: StreamComponent, device: Device) -> int:
+    """Two samples at once in the link, unless their buffer would take more than an eighth of the block RAM."""
+    there = (device.brams or 0) * device.bram_bits
+    return 2 if buffer_bytes(core.i_beats, 2) * 8 <= there / 8 else 1
+
+
 def build(
     core: StreamComponent, board: Board, clock_mhz: float, digest: int, folder: Path, progress: Progress
 ) -> BuildResult:
     """Put the bitstream of `core` behind the host link into `folder`.
 
-    The clock is the highest that the board's PLL makes and `clock_mhz` allows. ToolError if a tool is missing or fails,
-    if the design does not fit (it names the resource), or if timing is missed with every placement seed.
+    The clock is the highest up to `clock_mhz` that the board's PLL makes and that makes its baud rate. ToolError if a
+    tool is missing or fails, if the design does not fit (it names the resource), or if timing is missed with every
+    placement seed.
     """
     family = device(board.device).family
-    clock = plls.pll(family, board.input_mhz, clock_mhz)
+    clock = plls.pll(family, board.input_mhz, clock_mhz, board.baud)
     progress("elaborate")
     design = BoardDesign(core, board, clock, digest)
     files = board.platform().prepare(design, "top", emit_src=False).files
@@ -145,8 +154,8 @@ def build(
 
 def tool_versions(family: Family) -> dict[str, str]:
     """The versions of the packages that a build uses; ToolError with the pip line if one is missing."""
-    found = {}
-    for package in ("lutwright", "amaranth", "pyosys", *PACKAGES[family]):
+    found = {"lutwright": lutwright.__version__}
+    for package in ("amaranth", "pyosys", *PACKAGES[family]):
         try:
             found[package] = version(package)
         except PackageNotFoundError:

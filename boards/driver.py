@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import serial
 
-from lutwright.boards.framing import STATUS_BYTES, VERSION, Decoder, Fault, Frame, Kind, encode
+from lutwright.boards.framing import MAX_WINDOW, STATUS_BYTES, VERSION, Decoder, Fault, Frame, Kind, encode
 from lutwright.boards.payload import pack, sample_bytes, unpack
 from lutwright.errors import DataError, LinkError
 from lutwright.frontend.ir import Array, Type
@@ -25,7 +25,7 @@ Progress = Callable[[int, int], None]
 class HostConfig:
     """What the driver must know of a design: the beats of its two ends, its digest, and the serial port's speed.
 
-    `seconds`: the longest that it computes on one sample. `window`: the samples that it holds at once.
+    `seconds`: the longest that it computes on one sample.
     """
 
     input: Beats
@@ -33,7 +33,6 @@ class HostConfig:
     digest: int
     baud: int
     seconds: float = 0.0
-    window: int = 2
 
     def to_json(self) -> dict[str, Any]:
         """A plain object, for host.json."""
@@ -53,7 +52,6 @@ class HostConfig:
             int(facts["digest"]),
             int(facts["baud"]),
             float(facts["seconds"]),
-            int(facts["window"]),
         )
 
 
@@ -69,7 +67,8 @@ class BoardDriver:
         size = sample_bytes(config.input) + sample_bytes(config.output)
         # A byte has 10 bits on the line, and may be two after stuffing.
         line = (size + 32) * 20 / config.baud
-        self.timeout = patience + config.window * (config.seconds + line)
+        self.timeout = patience + MAX_WINDOW * (config.seconds + line)
+        self.window = 1  # requests on their way; the board says how many it holds
         self.sequence = time.monotonic_ns() & 0xFF  # so that answers to an earlier driver are unlikely to pass
         self.resent = 0
         self.decoder = Decoder()
@@ -115,7 +114,7 @@ class BoardDriver:
             raise LinkError(
                 f"the board must speak version {VERSION} of the link, and does not. Build and program again."
             )
-        digest = int.from_bytes(status.payload[2:], "big")
+        self.window, digest = status.payload[2], int.from_bytes(status.payload[3:], "big")
         if digest != self.config.digest:
             raise LinkError(
                 f"the board must carry the design {self.config.digest:08x}, but carries {digest:08x}, another model or "
@@ -157,7 +156,7 @@ class BoardDriver:
         flying: deque[int] = deque()
         deadline = time.monotonic() + self.timeout
         while len(answers) < len(payloads):
-            while len(flying) < self.config.window and len(answers) + len(flying) < len(payloads):
+            while len(flying) < self.window and len(answers) + len(flying) < len(payloads):
                 flying.append(self._send(Kind.RUN, payloads[len(answers) + len(flying)]))
             frames = self._receive(deadline)
             if frames is None:

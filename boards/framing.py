@@ -11,9 +11,10 @@ frames that would pass it by chance are also refused by their length, since ever
 
 Requests: INFO (no payload), RUN (one sample, as `lutwright.boards.payload` packs it).
 Answers: RESULT (one output), and STATUS: a code (1 byte; 0 is the answer to INFO, else a Fault), the protocol version
-(1), the digest of the design (4, high byte first). An answer has its request's sequence number; a fault that of what it
-refuses, which after a CRC error means nothing. Samples are answered in the order of the requests, and INFO when all
-earlier samples are answered. Up to `window` requests may be on their way; more are refused as BUSY.
+(1), the window (1), the digest of the design (4, high byte first). An answer has its request's sequence number; a
+fault that of what it refuses, which after a CRC error means nothing. Samples are answered in the order of the requests,
+and INFO when all earlier samples are answered. Up to `window` (1 or 2) RUN requests may be on their way; more are
+refused as BUSY.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ from itertools import pairwise
 FLAG, ESCAPE, FLIP = 0x7E, 0x7D, 0x20
 VERSION = 1
 MAX_PAYLOAD = 0xFFFF
-STATUS_BYTES = 6
+STATUS_BYTES = 7
+MAX_WINDOW = 2
 
 
 class Kind(IntEnum):

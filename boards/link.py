@@ -138,8 +138,8 @@ class Framer(wiring.Component):
     `status`, `fault`, `status_sequence`: taken when `status_taken`. `sequence`: the next result's, until `result_done`.
     """
 
-    def __init__(self, beats: Beats, digest: int) -> None:
-        self.beats, self.digest = beats, digest
+    def __init__(self, beats: Beats, digest: int, window: int) -> None:
+        self.beats, self.digest, self.window = beats, digest, window
         super().__init__(
             {
                 "status": In(1),
@@ -174,7 +174,7 @@ class Framer(wiring.Component):
             sequence,
             Mux(is_status, _bytes(STATUS_BYTES, 2), _bytes(size, 2)),
         )
-        status = Cat(fault, Const(VERSION, 8), _bytes(self.digest, 4))
+        status = Cat(fault, Const(VERSION, 8), Const(self.window, 8), _bytes(self.digest, 4))
         lanes = Cat(self.i.payload.data, Const(0, 8 * beat - self.beats.bits + 1))
 
         def send(value: Value | int) -> None:
@@ -223,6 +223,12 @@ def _bytes(value: int, count: int) -> Const:
     return Const(int.from_bytes(value.to_bytes(count, "big"), "little"), 8 * count)
 
 
+def buffer_bytes(beats: Beats, window: int) -> int:
+    """The depth of the memory that holds `window` samples."""
+    size = sample_bytes(beats)
+    return (window - 1) * (1 << (size - 1).bit_length()) + size
+
+
 class Link(wiring.Component):
     """Bytes of requests in, bytes of answers out, the core between `to_core` and `from_core`.
 
@@ -247,9 +253,8 @@ class Link(wiring.Component):
         size = sample_bytes(self.i_beats)
         m.submodules.deframer = deframer = Deframer(size)
         m.submodules.feeder = feeder = Feeder(self.i_beats)
-        m.submodules.framer = framer = Framer(self.o_beats, self.digest)
-        bank_size = 1 << (size - 1).bit_length()
-        m.submodules.buffer = buffer = Memory(shape=8, depth=(self.window - 1) * bank_size + size, init=[])
+        m.submodules.framer = framer = Framer(self.o_beats, self.digest, self.window)
+        m.submodules.buffer = buffer = Memory(shape=8, depth=buffer_bytes(self.i_beats, self.window), init=[])
         write, read = buffer.write_port(), buffer.read_port()
         wiring.connect(m, wiring.flipped(self.to_core), feeder.o)
         wiring.connect(m, framer.i, wiring.flipped(self.from_core))

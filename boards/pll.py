@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from amaranth import Const, Instance, Signal, Value
 
+from lutwright.boards.uart import fits
 from lutwright.errors import OptionError
 from lutwright.frontend.device import Family
 
@@ -74,16 +75,15 @@ def _gowin(source: float) -> Iterator[Pll]:
 SEARCHES = {"ice40": _ice40, "ecp5": _ecp5, "gowin": _gowin}
 
 
-def pll(family: Family, source_mhz: float, wanted_mhz: float) -> Pll | None:
-    """The settings for the highest frequency not above `wanted_mhz`; None where that is the source itself."""
-    options = list(SEARCHES[family](source_mhz))
+def pll(family: Family, source_mhz: float, wanted_mhz: float, baud: int) -> Pll | None:
+    """Settings for the highest frequency up to `wanted_mhz` that makes the baud rate; None where that is the source."""
+    direct = Pll(source_mhz, source_mhz, {})
+    options = [option for option in (direct, *SEARCHES[family](source_mhz)) if fits(option.mhz * 1e6, baud)]
     best = max((option for option in options if option.mhz <= wanted_mhz), key=lambda option: option.mhz, default=None)
-    if source_mhz <= wanted_mhz and (best is None or best.mhz <= source_mhz):
-        return None
     if best is None:
-        lowest = min(source_mhz, *(option.mhz for option in options))
+        lowest = min(option.mhz for option in options)
         raise OptionError(f"--clock must be at least {lowest:.2f} MHz on this board's PLL, not {wanted_mhz:g}")
-    return best
+    return None if best.mhz == source_mhz else best
 
 
 def instance(family: Family, chosen: Pll, pad: Value, clock: Signal, locked: Signal) -> Instance:

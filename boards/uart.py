@@ -14,21 +14,26 @@ from lutwright.errors import OptionError
 BITS = 10  # start bit, 8 data bits, stop bit
 
 
-def divisor(clock_hz: float, baud: int) -> int:
-    """Clocks per bit. OptionError if fewer than 4, or if the rounding shifts the last bit by over a tenth of a bit."""
+def fits(clock_hz: float, baud: int) -> bool:
+    """Whether a bit is a whole number of clocks, at least 4, with the last bit of a byte off by a quarter at most."""
     clocks = round(clock_hz / baud)
-    if clocks < 4 or abs(clocks * baud / clock_hz - 1) * BITS > 0.1:
+    return clocks >= 4 and abs(clocks * baud / clock_hz - 1) * BITS <= 0.25
+
+
+def divisor(clock_hz: float, baud: int) -> int:
+    """Clocks a bit; OptionError if none fits."""
+    if not fits(clock_hz, baud):
         raise OptionError(
-            f"the baud rate must be the clock divided by an integer of at least 4, to 1 %, but {baud} does not fit a "
+            f"the baud rate must be the clock divided by an integer of at least 4, to 2.5 %, but {baud} does not fit a "
             f"clock of {clock_hz / 1e6:.6g} MHz. Choose a lower baud rate or another clock."
         )
-    return clocks
+    return round(clock_hz / baud)
 
 
 class Receiver(wiring.Component):
     """Bytes from the line. `o_valid` is high for one cycle a byte; a byte without its stop bit is dropped.
 
-    Every bit is sampled once, in its middle, so that the two ends' clocks may differ by about 4 %.
+    Every bit is sampled once, in its middle. The two ends' clocks may differ by 2.5 %.
     """
 
     def __init__(self, divisor: int) -> None:

@@ -55,7 +55,7 @@ def simulated_board(
                 time.sleep(0.02)
             if thread.is_alive():
                 port = (folder / "port").read_text()
-                yield f"socket://127.0.0.1:{port}", HostConfig(core.i_beats, core.o_beats, digest, BAUD, window=window)
+                yield f"socket://127.0.0.1:{port}", HostConfig(core.i_beats, core.o_beats, digest, BAUD)
         except LinkError:
             if thread.is_alive():  # otherwise the simulation's own error says more
                 raise

@@ -54,6 +54,7 @@ def test_driver_equals_evaluate(simulated: Simulated) -> None:
     samples, seen = inputs(core, 40), list[tuple[int, int]]()
     with BoardDriver(url, config, patience=60) as board:
         outputs = board.run(samples, lambda done, total: seen.append((done, total)))
+        assert (board.window, board.resent) == (2, 0)
     np.testing.assert_array_equal(outputs, node.evaluate(samples))
     assert seen == [(index + 1, 40) for index in range(40)]
 
@@ -180,6 +181,17 @@ def test_host_config_comes_back() -> None:
     _, core = layer(CORES[0])
     config = HostConfig(core.i_beats, core.o_beats, DIGEST, 115200, 0.25)
     assert HostConfig.from_json(json.loads(json.dumps(config.to_json() | {"more": 1}))) == config
+
+
+def test_a_board_that_holds_one_sample() -> None:
+    node, core = layer(CORES[2])
+    samples = inputs(core, 12)
+    with (
+        simulated_board(core, DIGEST, window=1, simulator="icarus") as (url, config),
+        BoardDriver(url, config, patience=60) as driver,
+    ):
+        np.testing.assert_array_equal(driver.run(samples), node.evaluate(samples))
+        assert (driver.window, driver.resent) == (1, 0)
 
 
 def test_simulate_board_in_icarus() -> None:

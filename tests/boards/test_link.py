@@ -54,8 +54,8 @@ def results(node: Dense, core: StreamComponent, samples: Array) -> list[Frame]:
     return [Frame(Kind.RESULT, 100 + index, payload) for index, payload in enumerate(payloads)]
 
 
-def status(fault: Fault, sequence: int) -> Frame:
-    return Frame(Kind.STATUS, sequence, bytes([fault, VERSION]) + DIGEST.to_bytes(4, "big"))
+def status(fault: Fault, sequence: int, window: int = 2) -> Frame:
+    return Frame(Kind.STATUS, sequence, bytes([fault, VERSION, window]) + DIGEST.to_bytes(4, "big"))
 
 
 def answer(
@@ -144,7 +144,7 @@ def test_too_many_requests_are_refused_and_harm_none(window: int) -> None:
     assert len(answered) >= window
     assert refused
     assert all(frame == good[frame.sequence] for frame in answered)
-    assert all(frame == status(Fault.BUSY, frame.sequence) for frame in refused)
+    assert all(frame == status(Fault.BUSY, frame.sequence, window) for frame in refused)
 
 
 REQUEST = run_frames(layer(CORES[0])[1], inputs(layer(CORES[0])[1], 1))[0]
