@@ -86,12 +86,15 @@ class Search:
             if reason := engine.supports(node, x, self.device):
                 reasons.append(f"{name}: {reason}")
                 continue
-            for folding in [fold] if fold is not None else engine.foldings(node, x):
-                found.append(Option(name, folding, engine.cost(node, x, folding, self.device)))
+            try:
+                for folding in [fold] if fold is not None else engine.foldings(node, x):
+                    found.append(Option(name, folding, engine.cost(node, x, folding, self.device)))
+            except PlanError as error:  # the pinned folding is not one of this engine's
+                reasons.append(f"{name}: {error}")
         if not found:
             raise PlanError(
                 f"no engine can build '{node.name}': {'; '.join(reasons) or 'none is installed'}. "
-                "Leave out --engine, or change the model"
+                "Change --engine or --fold, or the model"
             )
         return found
 

@@ -33,10 +33,11 @@ class Serializer(Unit):
         return SerializerControl(self.i_beats.per_vector, self.parts, self.final_parts)
 
     def cost(self, device: Device) -> Cost:
-        """A register and a LUT a bit of the wide beat."""
+        """A register a bit of the wide beat, and a LUT for each bit that is shifted into."""
         bits = self.i_beats.shape.width * self.o_beats.lanes * self.parts
         control = self.parts.bit_length() + self.i_beats.per_vector.bit_length()
-        return Cost(bits + 2 * control, bits + control, 0, 0, self.o_beats.per_frame)
+        shifted = bits - bits // self.parts
+        return Cost(shifted + 2 * control, bits + control, 0, 0, self.o_beats.per_frame)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

@@ -36,7 +36,7 @@ class ArgMaxUnit(Unit):
         pairs, index = self.used - 1, self.o_beats.type.width
         folds = (self.i_beats.per_vector - 1).bit_length()
         pads = self.i_beats.per_vector * self.used - x.channels
-        luts = pairs * (2 * x.width + 2) + x.width + 2 * index + 2 * folds + 8 + pads * x.width
+        luts = pairs * (5 * x.width // 2 + 2) + x.width + 2 * index + 2 * folds + 8 + pads * x.width
         ffs = (pairs + 1) * (x.width + 1) + index + (self.depth + 1) * (folds + 2)
         return Cost(luts, ffs, 0, 0, self.i_beats.per_frame)
 

@@ -72,12 +72,20 @@ def in_blocks(depth: int, width: int, device: Device) -> bool:
     return depth * width * prices.bit > blocks(depth, width, device.family) * prices.block
 
 
-def rom_cost(depth: int, width: int, device: Device) -> Cost:
-    """Resources of a `rom`. Block RAMs are exact; LUTs are those of random words, at about 7 words a LUT and bit."""
-    if depth == 1:
+def rom_cost(words: Sequence[int], device: Device) -> Cost:
+    """Resources of a `rom`: bits equal in all words cost nothing, in LUTs neither do bits equal to others.
+
+    Block RAMs are exact; LUTs are about those of random words, 7 of them a LUT and bit on LUT4 devices.
+    """
+    varying, depth = 0, len(words)
+    for word in words:
+        varying |= word ^ words[0]
+    if not varying:
         return Cost(0, 0, 0, 0, 0)
-    if in_blocks(depth, width, device):
-        return Cost(0, 0, brams_of(depth, width, device), 0, 0)
+    if in_blocks(depth, varying.bit_count(), device):
+        return Cost(0, 0, brams_of(depth, varying.bit_count(), device), 0, 0)
+    bits = [bit for bit in range(varying.bit_length()) if varying >> bit & 1]
+    columns = len({tuple(((word ^ words[0]) >> bit) & 1 for word in words) for bit in bits})
     per_lut = PRICES[device.family].per_lut
     luts = 1 if depth <= per_lut else -(-depth // per_lut) if device.family == "xc7" else -(-depth // 7)
-    return Cost(luts * width, width, 0, 0, 0)
+    return Cost(luts * columns, columns, 0, 0, 0)

@@ -41,11 +41,12 @@ class TableUnit(Unit):
         return Pipeline(1)
 
     def cost(self, device: Device) -> Cost:
-        """Predicted resources of TableUnit."""
-        one = rom_cost(len(self.words(0)), self.o_beats.type.width, device)
-        luts, ffs, brams = (count * self.used for count in (one.luts, one.ffs, one.brams))
+        """The memories, and a counter of folds."""
         control = 2 * (self.i_beats.per_vector - 1).bit_length() + 4
-        return Cost(luts + control, ffs + control, brams, 0, self.i_beats.per_frame)
+        total = Cost(control, control, 0, 0, self.i_beats.per_frame)
+        for lane in range(self.used):
+            total += rom_cost(self.words(lane), device)
+        return total
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

@@ -39,9 +39,14 @@ class Staircase:
         self.levels, self.offset, self.invert = levels[rows], offset[rows], invert[rows]
 
     @property
+    def flipped(self) -> int:
+        """How many bits of a count are flipped where the offset is odd: that of one bit only."""
+        return int(self.width == 1)
+
+    @property
     def adds(self) -> bool:
-        """Whether the count needs an adder; a one-bit count is only flipped."""
-        return self.width > 1 and bool(self.offset.any() or self.invert.any())
+        """Whether the count needs an adder."""
+        return not self.flipped and bool(self.offset.any() or self.invert.any())
 
     def stage(self, index: int) -> Array:
         """[rows, 2**index]: what a search that has found the upper `index` bits of the count compares with."""
@@ -81,27 +86,40 @@ class ThresholdUnit(Unit):
         padded[: len(rows) if len(rows) > 1 else None] = rows
         return padded.reshape(self.rows, self.used, *rows.shape[1:])
 
-    def words(self, low: Array, low_width: int, high: Array, high_width: int) -> list[int]:
+    def _words(self, low: Array, low_width: int, high: Array, high_width: int) -> list[int]:
         """A word for each fold: the lanes' `low` [rows], above them their `high` [rows]."""
         return [
             concatenated(lows, low_width) | concatenated(highs, high_width) << (low_width * self.used)
             for lows, highs in zip(self.by_fold(low), self.by_fold(high), strict=True)
         ]
 
+    def first_words(self) -> list[int]:
+        """What is fetched ahead of a beat: the complements of its first levels, above them its one-bit flips."""
+        levels, width = ~self.stairs.stage(0)[:, 0], self.i_beats.shape.width
+        return self._words(levels, width, self.stairs.offset, self.stairs.flipped)
+
+    def offset_words(self) -> list[int]:
+        """The lanes' offsets, above them whether the count is inverted."""
+        return self._words(self.stairs.offset, self.stairs.width, self.stairs.invert, 1)
+
+    def table(self, stage: int, lane: int) -> list[int]:
+        """The complements of a later stage's levels, at addresses fold * 2**stage + upper bits of the count."""
+        levels = self.by_fold(~self.stairs.stage(stage))[:, lane]
+        return [int(level) for level in (levels & ((1 << self.i_beats.shape.width) - 1)).flat]
+
     def cost(self, device: Device) -> Cost:
         """A LUT a bit of each compare, and the memories."""
         width, bits, used, stages = self.i_beats.shape.width, self.stairs.width, self.used, self.stairs.stages
-        beside = bits if bits == 1 else 0
         folds = (self.folds - 1).bit_length()
-        total = Cost(3 * folds + 6, folds + 6, 0, 0, self.i_beats.per_frame)
-        total += rom_cost(self.rows, (width + beside) * used, device)
+        total = Cost(stages * (width + 1) * used + 3 * folds + 6, bits * used + folds + 6, 0, 0, self.i_beats.per_frame)
+        total += rom_cost(self.first_words(), device)
         for stage in range(1, stages):
-            table = rom_cost(self.rows << stage, width, device)
-            registers = (1 + self.deep(stage)) * ((width + stage) * used + folds + 3)
-            total += Cost(table.luts * used, table.ffs * used + registers, table.brams * used, 0, 0)
+            total += Cost(0, (1 + self.deep(stage)) * ((width + stage) * used + folds + 3), 0, 0, 0)
+            for lane in range(used):
+                total += rom_cost(self.table(stage, lane), device)
         if self.stairs.adds:
-            total += rom_cost(self.rows, (bits + 1) * used, device) + Cost(bits * used, stages * used, 0, 0, 0)
-        return total + Cost(stages * (width + 1) * used, bits * used, 0, 0, 0)
+            total += rom_cost(self.offset_words(), device) + Cost(bits * used, stages * used, 0, 0, 0)
+        return total
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -138,18 +156,22 @@ class ThresholdUnit(Unit):
             counts[:] = [flow.pop(f"count{lane}") for lane in lanes]
 
         # The first levels, and beside them the flips of one-bit outputs, are fetched ahead of their beat.
-        words = self.words(~stairs.stage(0)[:, 0], width, stairs.offset, stairs.width)
-        word = rom(m, "levels0", words, (width + stairs.width) * self.used, following, step)
+        word = rom(m, "levels0", self.first_words(), (width + stairs.flipped) * self.used, following, step)
         complements = [word.word_select(lane, width) for lane in lanes]
         flips = word[width * self.used :]
         for stage in range(stairs.stages):
             if stage > 0:
                 if self.deep(stage):
                     hold()
-                levels = self.by_fold(~stairs.stage(stage)) & ((1 << width) - 1)
-                tables = [[int(level) for level in levels[:, lane].flat] for lane in lanes]
                 complements = [
-                    rom(m, f"levels{stage}_{lane}", tables[lane], width, Cat(counts[lane], flow["fold"]), advance)
+                    rom(
+                        m,
+                        f"levels{stage}_{lane}",
+                        self.table(stage, lane),
+                        width,
+                        Cat(counts[lane], flow["fold"]),
+                        advance,
+                    )
                     for lane in lanes
                 ]
                 hold()
@@ -157,12 +179,11 @@ class ThresholdUnit(Unit):
             counts[:] = [Cat(bit, count) for bit, count in zip(above, counts, strict=True)]
 
         results = counts
-        if stairs.width == 1:
+        if stairs.flipped:
             results = [count ^ flip for count, flip in zip(counts, flips, strict=True)]
         elif stairs.adds:
             xs.clear()
-            words = self.words(stairs.offset, stairs.width, stairs.invert, 1)
-            word = rom(m, "offsets", words, (stairs.width + 1) * self.used, flow["fold"], advance)
+            word = rom(m, "offsets", self.offset_words(), (stairs.width + 1) * self.used, flow["fold"], advance)
             hold()
             inverts = [bit.replicate(stairs.width) for bit in word[stairs.width * self.used :]]
             results = [word.word_select(lane, stairs.width) + (counts[lane] ^ inverts[lane]) for lane in lanes]

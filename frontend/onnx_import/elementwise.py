@@ -40,7 +40,11 @@ MONOTONE |= {"Add", "Sub", "Mul", "Div", "Cast"}  # where the variable is not th
 @operator(*ARITHMETIC, *STEPS, *LOGIC, *POWERS, *ANGLES, *RECTIFIERS, *SIGMOIDS)
 def elementwise(state: Import, node: onnx.NodeProto, inputs: list[Value | None]) -> Sequence[Value]:
     """The node applied to one Quantized or Pending (perhaps used several times) and constants."""
-    shape = np.broadcast_shapes(*(value.shape for value in inputs if isinstance(value, (Constant, Quantized, Pending))))
+    shapes = [value.shape for value in inputs if isinstance(value, (Constant, Quantized, Pending))]
+    try:
+        shape = np.broadcast_shapes(*shapes)
+    except ValueError:
+        raise Refused(f"its inputs of shapes {shapes} do not fit each other", "Check the model's constants") from None
     variables: list[Value | None] = []
     for value in inputs:
         if isinstance(value, (Quantized, Pending)) and value.shape != shape:
@@ -74,7 +78,7 @@ def batch_normalization(state: Import, node: onnx.NodeProto, inputs: list[Value 
         constant(value, what) for value, what in zip(parameters, ("scale", "bias", "mean", "variance"), strict=True)
     )
     assert isinstance(x, (Quantized, Pending))
-    if len(x.shape) < 2 or x.shape[1] != gamma.size:
+    if len(x.shape) < 2 or any(part.shape != x.shape[1:2] for part in (gamma, beta, mean, variance)):
         raise Refused(
             f"it has {gamma.size} channels, its input of shape {x.shape} has others on axis 1",
             "Give it an input with the channels on axis 1",

@@ -51,11 +51,10 @@ def interpret(source: Source, batch: int, grid: Grid | None) -> Import:
 
 
 def _results(state: Import, node: onnx.NodeProto, inputs: list[Value | None]) -> Sequence[Value]:
-    domain = "" if node.domain == "ai.onnx" else node.domain
-    operator = OPERATORS.get((domain, node.op_type))
-    standard, present = domain == "", [value for value in inputs if value is not None]
+    operator = OPERATORS.get((node.domain, node.op_type))
+    standard, present = node.domain == "", [value for value in inputs if value is not None]
     if operator is None and (not standard or not onnx.defs.has(node.op_type) or node.op_type in LAYERS):
-        where = "" if standard else f" of domain '{domain}'"
+        where = "" if standard else f" of domain '{node.domain}'"
         raise Refused(f"the operator{where} is not supported yet", UNSUPPORTED_FIX)
     _check_arity(state, node, len(inputs), len(present), operator.arity if operator is not None else 0)
     if any(isinstance(value, Unknown) for value in present):
@@ -72,7 +71,8 @@ def _results(state: Import, node: onnx.NodeProto, inputs: list[Value | None]) ->
     if any(isinstance(value, Raw) for value in present) and (operator is None or not operator.integer):
         if any(isinstance(value, (Quantized, Pending)) for value in present):
             raise Refused("it combines the unquantized input with integers", linear.FROM_INPUT)
-        return structural.shape(state, node, inputs) if node.op_type == "Shape" else shape_of_raw(state, node, inputs)
+        of_shape = node.op_type in ("Shape", "Size")
+        return structural.shape(state, node, inputs) if of_shape else shape_of_raw(state, node, inputs)
     if operator is None:
         reason = "the operator is not supported between integer layers"
         return [Host(Refusal(node.name, node.op_type, reason, UNSUPPORTED_FIX))] * len(node.output)

@@ -23,6 +23,7 @@ from lutwright.frontend.onnx_import.values import (
     Real,
     Value,
     aligned,
+    fits,
     reduced,
     varies,
 )
@@ -55,7 +56,7 @@ def matmul(state: Import, node: onnx.NodeProto, inputs: list[Value | None]) -> S
 
 @operator("Gemm", integer=True)
 def gemm(state: Import, node: onnx.NodeProto, inputs: list[Value | None]) -> Sequence[Value]:
-    """alpha * A @ B' + beta * C, rounded once, with beta * C rounded before: as onnxruntime does where sums are exact."""
+    """alpha * A @ B' + beta * C, rounded once, beta * C rounded before: as onnxruntime does where sums are exact."""
     a, b, *rest = inputs
     if not isinstance(b, Constant):
         raise Refused("its second operand is no constant, which is not supported yet", "Use a quantized constant as B")
@@ -67,7 +68,7 @@ def gemm(state: Import, node: onnx.NodeProto, inputs: list[Value | None]) -> Seq
         return [result]
     c = constant(rest[0], "bias")
     bias = np.asarray(c * c.dtype.type(attribute(node, "beta", 1.0))).astype(np.float64)
-    if np.broadcast_shapes(bias.shape, result.shape) != result.shape or not np.isfinite(bias).all():
+    if not fits(bias.shape, result.shape) or not np.isfinite(bias).all():
         raise Refused(f"its bias of shape {bias.shape} must be finite and fit {result.shape}", "Export the model again")
     return [replace(result, offset=reduced(aligned(result.offset, len(result.shape)) + bias))]
 

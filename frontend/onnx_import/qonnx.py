@@ -15,7 +15,7 @@ from lutwright.frontend import ir
 from lutwright.frontend.onnx_import.quantize import quantize
 from lutwright.frontend.onnx_import.quantizer import Quantizer
 from lutwright.frontend.onnx_import.state import QONNX_DOMAINS, Import, Refused, attribute, constant, operator
-from lutwright.frontend.onnx_import.values import Anything, Host, Unknown, Value
+from lutwright.frontend.onnx_import.values import Anything, Constant, Pending, Quantized, Raw, Value
 from lutwright.frontend.onnx_import.writer import Writer
 
 ROUND_EVEN = 1.5 * 2**52  # added and subtracted in float64, rounds to nearest even; Round exists only since opset 11
@@ -90,12 +90,11 @@ def bipolar_quant(state: Import, node: onnx.NodeProto, inputs: list[Value | None
 def multi_threshold(state: Import, node: onnx.NodeProto, inputs: list[Value | None]) -> Sequence[Value]:
     x, thresholds = inputs
     t = constant(thresholds, "thresholds")
-    if x is None or isinstance(x, (Host, Unknown)):
-        return [x or Unknown()]
+    assert isinstance(x, (Constant, Raw, Quantized, Pending))
     rank, factor, bias = len(x.shape), attribute(node, "out_scale", 1.0), attribute(node, "out_bias", 0.0)
     layout = attribute(node, "data_layout", "") or {2: "NC", 3: "NWC", 4: "NCHW"}.get(rank, "")
     axis = layout.index("C") if "C" in layout else 1
-    if t.ndim != 2 or not (t.shape[0] == 1 or (axis < rank and x.shape[axis] == t.shape[0])):
+    if t.ndim != 2 or t.size == 0 or not (t.shape[0] == 1 or (axis < rank and x.shape[axis] == t.shape[0])):
         raise Refused(
             f"its thresholds of shape {t.shape} do not fit axis {axis} of its input of shape {x.shape}",
             "Give one row of thresholds a channel, or one for all, and the right data_layout",

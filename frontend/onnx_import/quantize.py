@@ -11,11 +11,18 @@ from lutwright.frontend import ir
 from lutwright.frontend.onnx_import.quantizer import DTYPE, Quantizer
 from lutwright.frontend.onnx_import.staircase import staircase
 from lutwright.frontend.onnx_import.state import Entry, Import, Refused
-from lutwright.frontend.onnx_import.values import VARIABLE, Constant, Pending, Quantized, Raw, Value
+from lutwright.frontend.onnx_import.values import VARIABLE, Constant, Pending, Quantized, Raw, Value, fits
 
 
 def quantize(state: Import, node: onnx.NodeProto, value: Value, quantizer: Quantizer) -> Value:
     """The value after the quantizer."""
+    assert isinstance(value, (Constant, Raw, Quantized, Pending))
+    for item in (*quantizer.parameters, quantizer.scale, quantizer.offset):
+        if not fits(item.shape, value.shape) and item.size > 1:
+            raise Refused(
+                f"its parameter of shape {item.shape} does not fit its input of shape {value.shape}",
+                "Give it one scale, zero point and threshold for all, or one a channel",
+            )
     if isinstance(value, Constant):
         if np.isnan(value.array).any():
             raise Refused("it quantizes constants that are not numbers", "Check the training and the export")
@@ -25,7 +32,6 @@ def quantize(state: Import, node: onnx.NodeProto, value: Value, quantizer: Quant
         return Constant(real, quantizer.lattice(q))
     if isinstance(value, Raw):
         return _entry(state, node, value, quantizer)
-    assert isinstance(value, (Quantized, Pending))
     if isinstance(value, Quantized):
         value = Pending(value, VARIABLE)
     result = staircase(state, node.name, value, quantizer.levels, quantizer.parameters)

@@ -125,7 +125,7 @@ def _array(item: onnx.TensorProto) -> Anything:
 
 
 def _ordered(graph: onnx.GraphProto, known: set[str]) -> tuple[onnx.NodeProto, ...]:
-    """The nodes in topological order, named; Constant nodes stay nodes."""
+    """The nodes in topological order, named, with the standard domain as ''."""
     maker: dict[str, int] = {}
     for index, node in enumerate(graph.node):
         for name in filter(None, node.output):
@@ -152,6 +152,7 @@ def _ordered(graph: onnx.GraphProto, known: set[str]) -> tuple[onnx.NodeProto, .
     for index in order:
         node = onnx.NodeProto()
         node.CopyFrom(graph.node[index])
+        node.domain = "" if node.domain == "ai.onnx" else node.domain
         node.name = node.name or f"{node.op_type}_{index}"
         result.append(node)
     return tuple(result)

@@ -20,6 +20,7 @@ from lutwright.frontend.onnx_import.values import (
     Real,
     aligned,
     constants_of,
+    fits,
     map_constants,
     varies,
 )
@@ -59,7 +60,7 @@ def _axes(value: Pending, parameters: Sequence[Anything]) -> list[int]:
     source, rank = value.source, len(value.shape)
     arrays = [source.scale, source.offset, *constants_of(value.expression), *parameters]
     for array in arrays:
-        if array.ndim > rank or np.broadcast_shapes(array.shape, source.shape) != source.shape:
+        if not fits(array.shape, source.shape):
             raise Refused(
                 f"a constant of shape {array.shape} does not fit its input of shape {source.shape}",
                 "Use constants that do not enlarge the activations",

@@ -148,6 +148,12 @@ def constants_of(expression: Expression) -> list[Anything]:
     return found
 
 
+def fits(shape: Shape, into: Shape) -> bool:
+    """Whether an array of that shape broadcasts to `into` without enlarging it."""
+    tail = into[len(into) - len(shape) :]
+    return len(shape) <= len(into) and all(size in (1, other) for size, other in zip(shape, tail, strict=True))
+
+
 def aligned(array: Anything, rank: int) -> Anything:
     """The array with axes of size 1 put in front until it has `rank` axes."""
     return array.reshape((1,) * (rank - array.ndim) + array.shape)

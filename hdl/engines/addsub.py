@@ -1,9 +1,9 @@
 """The engine for ±1 and ternary weights: a lane passes its element or its complement, no product is built.
 
 With s = 1 where the weight is -1, an unsigned k-bit element x gives x xor (s repeated), which is x or (2**k - 1) - x,
-and a signed one x or -x - 1. Summed over a row that is weight · x plus a number that depends on the weights alone, which
-the accumulator's start value takes back. For k = 1 this is XNOR and popcount (Courbariaux et al., "Binarized Neural
-Networks", 2016; Umuroglu et al., "FINN", FPGA 2017).
+and a signed one x or -x - 1. Summed over a row that is weight · x plus a number that depends on the weights alone,
+which the accumulator's start value takes back. For k = 1 this is XNOR and popcount (Courbariaux et al., "Binarized
+Neural Networks", 2016; Umuroglu et al., "FINN", FPGA 2017).
 """
 
 from __future__ import annotations

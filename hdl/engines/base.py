@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from amaranth.lib import wiring
 
@@ -68,7 +68,13 @@ class StreamComponent(wiring.Component):
 
     def __init__(self, i_beats: Beats, o_beats: Beats) -> None:
         self.i_beats, self.o_beats = i_beats, o_beats
-        super().__init__({"i": wiring.In(i_beats.signature), "o": wiring.Out(o_beats.signature)})
+
+    def __getattr__(self, name: str) -> Any:
+        # Ports are made when they are first asked for: plans cost and time thousands of components, and build a few.
+        if name not in ("i", "o", "signature"):
+            raise AttributeError(f"'{type(self).__name__}' has no attribute '{name}'")
+        super().__init__({"i": wiring.In(self.i_beats.signature), "o": wiring.Out(self.o_beats.signature)})
+        return getattr(self, name)
 
     def control(self) -> Control:
         """A fresh twin of the component's handshakes, for `lutwright.hdl.timing`."""

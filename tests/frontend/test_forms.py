@@ -12,8 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from lutwright.errors import ImportRefused
 from lutwright.frontend.model import load
-
-from .reference import mismatches, prepared
+from lutwright.testbenches.reference import mismatches, prepared
 
 RNG = np.random.default_rng(7)
 W = RNG.integers(-2, 3, (4, 3)).astype(np.float32)

@@ -8,9 +8,9 @@ import onnx
 import pytest
 
 from lutwright.frontend.model import load
+from lutwright.testbenches.reference import mismatches, prepared
 
 from .networks import mlp
-from .reference import mismatches, prepared
 
 
 def check(seed: int, folder: Path) -> None:

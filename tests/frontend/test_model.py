@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from lutwright.frontend.model import Model, compare_reference, load
-
-from .reference import mismatches, prepared
+from lutwright.testbenches.reference import mismatches, prepared
 
 CASES = ["tfc_1w1a", "tfc_2w2a", "kwsmlp_w3a3", "jettag_qkeras_6b", "hls4ml_bnn_fc"]
 
@@ -47,3 +46,16 @@ def test_a_wrong_integer_is_found(models: Path, name: str, seed: int) -> None:
     count, first = compare_reference(model, q, data["outputs"])
     assert count >= 1
     assert first is not None and first.sample == place[0]
+
+
+def test_samples_may_carry_the_batch_axis(models: Path) -> None:
+    model, data = loaded(models / "kwsmlp_w3a3"), np.load(models / "kwsmlp_w3a3" / "case.npz")
+    assert np.array_equal(model.encode(data["inputs"][:, np.newaxis]), model.encode(data["inputs"]))
+
+
+def test_accuracy_on_all_of_mnist(models: Path) -> None:
+    """The published accuracy of the network, from the golden model."""
+    model, data = loaded(models / "tfc_1w1a"), np.load(models / "mnist_t10k.npz")
+    inputs = (data["images"].reshape(-1, 1, 28, 28) / np.float32(255)).astype(np.float32)
+    outputs = model.decode(model.graph.evaluate(model.encode(inputs)))[model.output_names[0]]
+    assert (outputs.argmax(axis=1) == data["labels"]).sum() == 9296

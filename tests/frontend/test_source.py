@@ -120,6 +120,9 @@ REFUSED: list[tuple[str, Callable[[], onnx.ModelProto], str]] = [
     ("two activations", lambda: replaced(2, "MatMul", ["a", "a"]), "both its operands are activations"),
     ("residual", lambda: _residual(), "two activations"),
     ("softmax inside", lambda: _inside("Softmax"), "Softmax 'inside'"),
+    ("scales of a wrong shape", lambda: quant(scale=[1, 2]), r"shape \(2,\) does not fit its input of shape \(1, 3\)"),
+    ("constants of a wrong shape", lambda: _wrong_constant(), "do not fit each other"),
+    ("no thresholds", lambda: _thresholds((1, 0)), "do not fit"),
     ("zero scale", lambda: quant(scale=0), "finite and not 0"),
     ("wide", lambda: quant(bits=40), "bit width"),
     ("broken width", lambda: quant(bits=2.5), "bit width"),
@@ -159,9 +162,16 @@ def _inside(kind: str) -> onnx.ModelProto:
     return model
 
 
-def _thresholds() -> onnx.ModelProto:
+def _wrong_constant() -> onnx.ModelProto:
+    model = with_constant(quantized(), "k", np.ones(5, np.float32))
+    model.graph.node[3].input[0] = "sum"
+    model.graph.node.insert(3, helper.make_node("Add", ["c", "k"], ["sum"], "add"))
+    return model
+
+
+def _thresholds(shape: tuple[int, int] = (5, 2)) -> onnx.ModelProto:
     model = replaced(3, "MultiThreshold", ["c", "t"], domain="onnx.brevitas", out_dtype="UINT2")
-    return with_constant(model, "t", np.zeros((5, 2), np.float32))
+    return with_constant(model, "t", np.zeros(shape, np.float32))
 
 
 @pytest.mark.parametrize(("make", "message"), [case[1:] for case in BROKEN], ids=[case[0] for case in BROKEN])
