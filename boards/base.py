@@ -18,8 +18,8 @@ BUILT_IN = ("icebreaker", "ulx3s_85f", "tang_nano_9k")
 class Board:
     """A board, declared: the FPGA (a name of `frontend.device`), its pin map, its clocks, and its UART.
 
-    `clock_mhz`: the core's clock unless another is asked for. `nextpnr`: arguments that name the part. `loader`: the
-    name by which openFPGALoader knows the board.
+    `clock_mhz`: the core's clock unless another is asked for. `nextpnr` and `pack`: arguments of place and route and of
+    the packer, which name the part. `loader`: the name by which openFPGALoader knows the board.
     """
 
     name: str
@@ -30,6 +30,7 @@ class Board:
     baud: int
     nextpnr: tuple[str, ...]
     loader: str
+    pack: tuple[str, ...] = ()
 
 
 @cache

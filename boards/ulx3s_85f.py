@@ -13,4 +13,5 @@ BOARD = Board(
     baud=1_000_000,
     nextpnr=("--85k", "--package", "CABGA381", "--speed", "6"),
     loader="ulx3s",
+    pack=("--compress",),
 )

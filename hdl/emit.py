@@ -31,8 +31,10 @@ def to_verilog(rtlil: str) -> str:
     with tempfile.TemporaryDirectory(prefix="lutwright-") as folder:
         stage = Path(folder)
         (stage / "in.il").write_text(rtlil)
-        # `proc` and `write_verilog` instead of Amaranth's own backend, whose always-blocks can miss time 0.
-        yosys.run("read_rtlil in.il\nproc\nmemory_collect\nopt_clean\nwrite_verilog -noattr -norename out.v\n", stage)
+        # `proc` and `write_verilog` instead of Amaranth's own backend, whose always-blocks can miss time 0. `pmuxtree`
+        # because Icarus takes the functions that are written for parallel multiplexers for system functions.
+        script = "read_rtlil in.il\nproc\nmemory_collect\npmuxtree\nopt_clean\nwrite_verilog -noattr -norename out.v\n"
+        yosys.run(script, stage)
         return (stage / "out.v").read_text()
 
 

@@ -194,7 +194,8 @@ def build(path: Path, options: Options, inputs: Path | None, limit: int | None, 
             "bitstream": str(out / built.bitstream.name),
             "seconds": round(time.monotonic() - started, 3),
         }
-        config = HostConfig(made.network.i_beats, made.network.o_beats, digest, made.board.baud)
+        wait = timing.latency / clock * 1e-6
+        config = HostConfig(made.network.i_beats, made.network.o_beats, digest, made.board.baud, wait)
         host = config.to_json() | {"board": made.board.name, "grid": options.grid, "bitstream": built.bitstream.name}
         (stage / "host.json").write_text(json.dumps(host, indent=2) + "\n")
         (stage / "report.txt").write_text(report.plain(report.build_text(facts)))

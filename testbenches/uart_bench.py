@@ -1,8 +1,7 @@
-"""The cocotb test that stands between a TCP connection and a simulated board's UART pins."""
+"""The cocotb test around `uart_harness.sv`: bytes between the simulated pins and a TCP socket."""
 
 from __future__ import annotations
 
-import contextlib
 import socket
 from pathlib import Path
 from typing import Any
@@ -11,42 +10,58 @@ import cocotb
 from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles
 
-BYTES = 64
 PERIOD_NS = 10
+POLL_CYCLES = 400
+BYTES = 128  # the harness' buffers
 
 
 @cocotb.test()
 async def bridge(dut: Any) -> None:
-    """Serves one connection, until it is closed. The port's number goes into the file `+port=`."""
-    divisor = int(cocotb.plusargs["divisor"])
-    dut.rst.value, dut.put.value, dut.take.value = 1, 0, 0
+    folder = Path(cocotb.plusargs["folder"])
+    dut.rst.value = 1
     Clock(dut.clk, PERIOD_NS, unit="ns").start()
-    await ClockCycles(dut.clk, 3)
+    await ClockCycles(dut.clk, 8)
     dut.rst.value = 0
+    tail = 0
     with socket.create_server(("127.0.0.1", 0)) as server:
-        published = Path(cocotb.plusargs["port"])
-        published.with_suffix(".new").write_text(str(server.getsockname()[1]))
-        published.with_suffix(".new").rename(published)
-        server.settimeout(60)
-        connection, _ = server.accept()
-    put = take = 0
-    with connection:
-        connection.setblocking(False)
-        while True:
-            if dut.idle.value:
-                with contextlib.suppress(BlockingIOError):
-                    received = connection.recv(BYTES)
-                    if not received:
-                        break
-                    put ^= 1
-                    dut.put_bytes.value = int.from_bytes(received, "little")
-                    dut.put_count.value, dut.put.value = len(received), put
-            take ^= 1
-            dut.take.value = take
-            await ClockCycles(dut.clk, 2)
-            count = int(dut.got_count.value)
-            if count:
-                connection.setblocking(True)
-                connection.sendall(int(dut.got_bytes.value).to_bytes(BYTES, "little")[:count])
-                connection.setblocking(False)
-            await ClockCycles(dut.clk, 200 * divisor)
+        server.settimeout(0.2)
+        (folder / "port.new").write_text(str(server.getsockname()[1]))
+        (folder / "port.new").replace(folder / "port")
+        while not (folder / "stop").exists():
+            try:
+                client, _ = server.accept()
+            except TimeoutError:
+                continue
+            with client:
+                client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                client.setblocking(False)
+                tail = await _serve(dut, client, tail)
+
+
+async def _serve(dut: Any, client: socket.socket, tail: int) -> int:
+    """Until the client leaves. `tail`: how many bytes of the board were read before."""
+    turn = int(dut.down_turn.value)
+    while True:
+        if int(dut.down_done.value) == turn:
+            try:
+                data = client.recv(BYTES)
+                if not data:
+                    return tail
+            except BlockingIOError:
+                data = b""
+            except OSError:
+                return tail
+            if data:
+                turn ^= 1
+                dut.down_data.value = int.from_bytes(data, "little")
+                dut.down_count.value = len(data)
+                dut.down_turn.value = turn
+        await ClockCycles(dut.clk, POLL_CYCLES)
+        head = int(dut.up_head.value)
+        if head != tail:
+            ring = int(dut.up_data.value).to_bytes(BYTES, "little")
+            try:
+                client.sendall(bytes(ring[index % BYTES] for index in range(tail, head)))
+            except OSError:
+                return head
+            tail = head

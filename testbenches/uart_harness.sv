@@ -1,81 +1,68 @@
-// A board's UART pins on one side, bytes on the other: `put` (as often as it toggles) queues the first `put_count` bytes of
-// `put_bytes` for the pin rx; `got_bytes` holds the `got_count` bytes that came from the pin tx since `take` last toggled.
+// A simulated board `DUT` between two ends of bytes: serializes `down_count` bytes of `down_data` (the lowest first) into
+// its pin rx whenever `down_turn` changes, `down_done` then follows; what comes out of its pin tx is appended to the
+// ring `up_data`, `up_head` counts the bytes.
 module uart_harness #(
     parameter DIVISOR = 8,
-    parameter BYTES = 64
+    parameter BYTES = 128
 ) (
     input clk,
-    input rst,
-    input put,
-    input [15:0] put_count,
-    input [8*BYTES-1:0] put_bytes,
-    input take,
-    output reg [15:0] got_count,
-    output reg [8*BYTES-1:0] got_bytes,
-    output reg idle
+    input rst
 );
-  reg rx, was_put, was_take;
+  reg [8*BYTES-1:0] down_data, up_data;
+  reg [31:0] down_count, down_sent, up_head;
+  reg down_turn, down_done;
+  reg [9:0] down_shift;
+  reg [8:0] up_shift;
+  integer down_bits, down_clocks, up_bits, up_clocks;
   wire tx;
-  byte unsigned queue[$], received[$];
-  reg [9:0] sending;
-  reg [8:0] taking;
-  integer send_left, send_timer, take_left, take_timer, i;
 
-  `DUT dut (.clk(clk), .rst(rst), .rx(rx), .tx(tx));
+  `DUT dut (.clk(clk), .rst(rst), .rx(down_shift[0]), .tx(tx));
 
   initial begin
-    rx = 1;
-    was_put = 0;
-    was_take = 0;
-    got_count = 0;
-    got_bytes = 0;
-    idle = 1;
-    send_left = 0;
-    take_left = 0;
+    down_turn = 0;
+    down_done = 0;
+    down_count = 0;
+    down_sent = 0;
+    down_shift = '1;
+    down_bits = 0;
+    up_data = 0;
+    up_head = 0;
+    up_bits = 0;
   end
 
-  always @(posedge clk) begin
-    was_put <= put;
-    if (put != was_put) for (i = 0; i < put_count; i = i + 1) queue.push_back(put_bytes[8*i+:8]);
-    if (send_left > 0) begin
-      send_timer = send_timer - 1;
-      if (send_timer == 0) begin
-        send_timer = DIVISOR;
-        send_left = send_left - 1;
-        sending = {1'b1, sending[9:1]};
-      end
-    end
-    if (send_left == 0 && queue.size() > 0) begin
-      sending = {1'b1, queue.pop_front(), 1'b0};
-      send_left = 10;
-      send_timer = DIVISOR;
-    end
-    rx <= send_left > 0 ? sending[0] : 1'b1;
-    idle <= send_left == 0 && queue.size() == 0;
-
-    if (take_left == 0) begin
-      if (!tx && !rst) begin
-        take_left = 10;
-        take_timer = DIVISOR / 2;
-      end
-    end else begin
-      take_timer = take_timer - 1;
-      if (take_timer == 0) begin
-        take_timer = DIVISOR;
-        take_left = take_left - 1;
-        taking = {tx, taking[8:1]};
-        if (take_left == 0) received.push_back(taking[7:0]);
-      end
-    end
-    was_take <= take;
-    if (take != was_take) begin
-      got_count <= 0;
-      got_bytes <= 0;
-      for (i = 0; i < BYTES; i = i + 1)
-        if (received.size() > 0) begin
-          got_bytes[8*i+:8] <= received.pop_front();
-          got_count <= i + 1;
+  always @(posedge clk)
+    if (down_bits == 0) begin
+      if (down_turn != down_done) begin
+        if (down_sent == down_count) begin
+          down_done <= down_turn;
+          down_sent <= 0;
+        end else begin
+          down_shift <= {1'b1, down_data[8*down_sent+:8], 1'b0};
+          down_sent <= down_sent + 1;
+          down_bits <= 10;
+          down_clocks <= DIVISOR - 1;
         end
+      end
+    end else if (down_clocks != 0) down_clocks <= down_clocks - 1;
+    else begin
+      down_shift <= {1'b1, down_shift[9:1]};
+      down_bits <= down_bits - 1;
+      down_clocks <= DIVISOR - 1;
     end
-  end
+
+  // The line is sampled in the middle of each bit; the start bit comes out at the bottom after eight more.
+  always @(posedge clk)
+    if (up_bits == 0) begin
+      up_clocks <= DIVISOR / 2 - 1;
+      if (!tx && !rst) up_bits <= 10;
+    end else if (up_clocks != 0) up_clocks <= up_clocks - 1;
+    else begin
+      up_shift <= {tx, up_shift[8:1]};
+      up_clocks <= DIVISOR - 1;
+      up_bits <= up_bits - 1;
+      if (up_bits == 1 && tx) begin
+        up_data[8*(up_head%BYTES)+:8] <= up_shift[8:1];
+        up_head <= up_head + 1;
+      end
+    end
 endmodule
