@@ -40,7 +40,8 @@ class Dense(Node):
         rows, columns = self.weight.shape
         if x.channels != columns or self.bias.shape != (rows,):
             raise GraphError(
-                f"'{self.name}' has weights {self.weight.shape} and biases {self.bias.shape}, its input {x.channels} channels"
+                f"'{self.name}' has weights {self.weight.shape} and biases {self.bias.shape}, "
+                f"its input {x.channels} channels"
             )
         positive, negative = np.maximum(self.weight, 0).sum(axis=1), np.minimum(self.weight, 0).sum(axis=1)
         lo = int((positive * x.lo + negative * x.hi + self.bias).min())

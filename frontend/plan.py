@@ -123,10 +123,8 @@ class Search:
         if isinstance(node, Dense):
             fast = [option for option in self.options[node.name] if option.cost.cycles <= interval]
             return sorted(fast, key=lambda option: self.weight(option.cost))[:BEAM]
-        if beats is not None:
-            lanes = beats.lanes
-        else:  # the first node: as many lanes as it takes to be done in time
-            lanes = min(x.channels, -(-x.size // interval))
+        # The first node takes as many lanes as it needs to be done in time.
+        lanes = min(x.channels, -(-x.size // interval)) if beats is None else beats.lanes
         if fold := self.folds.get(node.name):
             lanes = fold.simd
         pe = 1 if node.type.channels == 1 and x.channels > 1 else lanes
@@ -238,8 +236,9 @@ def _for_fps(search: Search, candidates: Sequence[int], wanted: float, clock_mhz
     best = _fastest(search, candidates, 1.0)
     reach = f"{clock_mhz * 1e6 / best.cost.cycles:,.0f} frames/s" if best else "none"
     raise PlanError(
-        f"--fps must be within reach: {wanted:,.0f} frames/s at {clock_mhz:g} MHz leave {cycles} cycles a frame, and the "
-        f"fastest plan that fits {search.device.name} reaches {reach}. Ask for less, a faster --clock, or a larger device"
+        f"--fps must be within reach: {wanted:,.0f} frames/s at {clock_mhz:g} MHz leave {cycles} cycles a frame, "
+        f"and the fastest plan that fits {search.device.name} reaches {reach}. "
+        "Ask for less, a faster --clock, or a larger device"
     )
 
 

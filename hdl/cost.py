@@ -1,4 +1,4 @@
-"""Predicted resources of what stands between the engines, for the planner; it asks for the same ones again and again."""
+"""Predicted resources of what stands between the engines, for the planner, which asks for the same ones often."""
 
 from __future__ import annotations
 

@@ -45,8 +45,14 @@ def _summary(facts: Facts, names: dict[str, str]) -> Table:
 def inspect_text(facts: Facts) -> Group:
     """The integer graph, the host's share, the scales, and the refusals."""
     nodes = [
-        {"node": n["name"], "kind": n["kind"], "shape": "x".join(map(str, n["shape"])), "range": f"[{n['lo']}, {n['hi']}]",
-         "bits": n["width"], "constants": n["constants"]}
+        {
+            "node": n["name"],
+            "kind": n["kind"],
+            "shape": "x".join(map(str, n["shape"])),
+            "range": f"[{n['lo']}, {n['hi']}]",
+            "bits": n["width"],
+            "constants": n["constants"],
+        }
         for n in facts["nodes"]
     ]  # fmt: skip
     tensors = [
@@ -130,7 +136,8 @@ def build_text(facts: Facts) -> Group:
         for name, row in facts["share"].items()
     ]
     proof = facts["verification"]
-    text = f"Verilog == golden on {proof['samples']} frames, {proof['elements_compared']:,} elements, {proof['mismatches']} mismatches"
+    text = f"Verilog == golden on {proof['samples']} frames, {proof['elements_compared']:,} elements, "
+    text += f"{proof['mismatches']} mismatches"
     if proof["reference_mismatches"] is not None:
         text += f"; golden == reference, {proof['reference_mismatches']} mismatches"
     if proof["accuracy"] is not None:

@@ -2,10 +2,11 @@
 
 Run: python -m venv v; v/bin/pip install -r requirements.txt; v/bin/python train.py
 
-Data: scikit-learn's digits, 1,797 images of 8x8 pixels 0..16. A fifth, stratified, is the test split and is used once, at
-the end. A sixth of the rest is the validation split, which picks one of the seeds. Every epoch sees a third of the images
-shifted by up to one pixel. Network: 4-bit pixels (16 counts as 15), three dense layers of ±1 weights, batch normalization and sign
-between them. The training target mixes the labels with the soft answers of an ensemble of float networks.
+Data: scikit-learn's digits, 1,797 images of 8x8 pixels 0..16. A fifth, stratified, is the test split and is used once,
+at the end. A sixth of the rest is the validation split, which picks one of the seeds. Every epoch sees a third of the
+images shifted by up to one pixel. Network: 4-bit pixels (16 counts as 15), three dense layers of ±1 weights, batch
+normalization and sign between them. The training target mixes the labels with the soft answers of an ensemble of float
+networks.
 """
 
 from __future__ import annotations
