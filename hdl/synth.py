@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lutwright.frontend.device import Device, Family
+from lutwright.frontend.device import Device
 from lutwright.hdl import yosys
 
 # `-nowidelut`: wide-LUT multiplexers nearly double popcounts on these families.
@@ -113,9 +113,3 @@ def synthesize_parts(rtlil: str, top: str, device: Device, parts: Sequence[str])
     modules = {part: f"{top}.core.{part}" for part in parts}
     counted, _ = _map(rtlil, top, device, tuple(modules.values()))
     return {part: counted[module] for part, module in modules.items()}
-
-
-def cell_models(family: Family) -> list[Path]:
-    """Verilog simulation models of the family's cells."""
-    folder = {"ice40": "ice40", "ecp5": "ecp5", "gowin": "gowin", "xc7": "xilinx"}[family]
-    return [yosys.share() / folder / "cells_sim.v"]

@@ -34,10 +34,11 @@ from lutwright.frontend.planning import Goal, Plan
 from lutwright.hdl import emit
 from lutwright.hdl.engines.base import Folding
 from lutwright.hdl.network import Network
-from lutwright.hdl.synth import Resources, cell_models, synthesize, synthesize_parts
+from lutwright.hdl.synth import Resources, synthesize, synthesize_parts
 from lutwright.hdl.timing import Timing
 from lutwright.proof import Comparison, accuracy
 from lutwright.testbenches.board_runner import simulate_board
+from lutwright.testbenches.netlist import plain
 from lutwright.testbenches.runner import simulate as simulate_verilog
 
 DEFAULT_DEVICE = "ecp5-85k"
@@ -262,14 +263,13 @@ def _outputs(what: str, made: Design, x: Array, progress: Progress) -> tuple[Arr
         return outputs, made.timing
     if what == "netlist":
         progress("synthesize")
-        sources: list[str | Path] = [synthesize(emit.rtlil(network, TOP), TOP, made.device).netlist]
-        sources += cell_models(made.device.family)
+        verilog = plain(synthesize(emit.rtlil(network, TOP), TOP, made.device).netlist, TOP, made.device.family)
     else:
         progress("emit Verilog")
-        sources = [emit.verilog(network, TOP)]
+        verilog = emit.verilog(network, TOP)
     progress(f"simulate {len(x)} frames")
     ran = simulate_verilog(
-        sources, TOP, network.i_beats, network.o_beats, frames,
+        verilog, TOP, network.i_beats, network.o_beats, frames,
         simulator="icarus" if what == "icarus" else "verilator", frame_cycles=_frame_cycles(made),
     )  # fmt: skip
     # A single frame has no interval to the next: then it is the planned one.
@@ -292,7 +292,7 @@ def _prove(made: Design, samples: Samples | None, progress: Progress) -> Facts:
     golden = model.graph.evaluate(x)
     progress(f"prove the Verilog on {len(x)} frames")
     ran = simulate_verilog(
-        [emit.verilog(network, TOP)], TOP, network.i_beats, network.o_beats,
+        emit.verilog(network, TOP), TOP, network.i_beats, network.o_beats,
         x.reshape(len(x), *network.i_beats.type.shape), stalls=stalls, frame_cycles=_frame_cycles(made),
     )  # fmt: skip
     compared = Comparison.of(f"node '{model.graph.output}'", golden, ran.outputs.reshape(golden.shape))

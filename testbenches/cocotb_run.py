@@ -112,6 +112,8 @@ def _main(job_path: str) -> None:
     folder = Path(job["folder"])
     # Unknown initial values are drawn at random, so that nothing can rely on a memory that starts at 0.
     arguments = ["-O3", "--x-assign", "fast", "--x-initial", "unique", "-Wno-fatal", "-Wno-WIDTH", "--no-timing"]
+    # The runner makes every signal public, which optimizes nothing away: the harnesses mark those that benches need.
+    arguments.append("--no-public-flat-rw")
     verilator = job["simulator"] == "verilator"
     runner = get_runner(job["simulator"])
     runner.build(

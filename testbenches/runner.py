@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,7 +39,7 @@ class Simulation:
 
 
 def simulate(
-    verilog: Sequence[str | Path],
+    verilog: str,
     top: str,
     i_beats: Beats,
     o_beats: Beats,
@@ -53,19 +52,15 @@ def simulate(
 ) -> Simulation:
     """Run `samples` [n, *i_beats.type.shape] through the module `top` with the ports of `lutwright.hdl.emit`.
 
-    `verilog`: texts, or paths of files. `stalls`: the probability that the source or the sink stalls in a cycle.
+    `stalls`: the probability that the source or the sink stalls in a cycle.
     `frame_cycles`: how many cycles a frame may take at the most before the module counts as hung.
     Raises ToolError if the module hangs, breaks a rule of streams, or marks `last` in the wrong place.
     """
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="lutwright-") as name:
         folder = Path(name)
-        sources = []
-        for index, source in enumerate(verilog):
-            path = source if isinstance(source, Path) else folder / f"source{index}.v"
-            if isinstance(source, str):
-                path.write_text(source)
-            sources.append(path)
+        source = folder / "dut.v"
+        source.write_text(verilog)
         words = (f"{word:x}" for sample in samples for word in i_beats.pack(sample))
         (folder / "inputs.txt").write_text("\n".join(words) + "\n")
         slack = 1 / (1 - min(0.99, max(stalls)))
@@ -79,7 +74,7 @@ def simulate(
         }
         run_cocotb(
             Job(
-                sources=[*sources, Path(__file__).with_name("stream_harness.sv")],
+                sources=[source, Path(__file__).with_name("stream_harness.sv")],
                 top="stream_harness",
                 test_module="lutwright.testbenches.stream_bench",
                 folder=folder,

@@ -5,10 +5,10 @@ module stream_harness #(
     parameter W_IN = 1,
     parameter W_OUT = 1
 ) (
-    input clk,
-    input rst,
-    output reg done,
-    output reg broken
+    input clk  /*verilator public_flat_rw*/,
+    input rst  /*verilator public_flat_rw*/,
+    output reg done  /*verilator public_flat_rw*/,
+    output reg broken  /*verilator public_flat_rw*/
 );
   reg i_valid, o_ready, held;
   reg [W_IN-1:0] i_payload, next;

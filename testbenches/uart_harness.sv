@@ -5,12 +5,12 @@ module uart_harness #(
     parameter DIVISOR = 8,
     parameter BYTES = 128
 ) (
-    input clk,
-    input rst
+    input clk  /*verilator public_flat_rw*/,
+    input rst  /*verilator public_flat_rw*/
 );
-  reg [8*BYTES-1:0] down_data, up_data;
-  reg [31:0] down_count, down_sent, up_head;
-  reg down_turn, down_done;
+  reg [8*BYTES-1:0] down_data  /*verilator public_flat_rw*/, up_data  /*verilator public_flat_rw*/;
+  reg [31:0] down_count  /*verilator public_flat_rw*/, up_head  /*verilator public_flat_rw*/, down_sent;
+  reg down_turn  /*verilator public_flat_rw*/, down_done  /*verilator public_flat_rw*/;
   reg [9:0] down_shift;
   reg [8:0] up_shift;
   integer down_bits, down_clocks, up_bits, up_clocks;
