@@ -25,7 +25,9 @@ from lutwright.hdl.network import work
 
 HOST_LINK = Cost(700, 500, 3, 0, 0)
 FILL = 0.85  # LUTs and FFs that place and route can be expected to fill
-COMFORT = (0.6, 0.8, 1.0)  # what a plan without a goal takes of every resource, as far as one fits
+# What a plan without a goal takes at most, the first that fits: a share of every resource, and LUTs, because place and
+# route takes a minute or two for 10,000 and many for more.
+COMFORT = ((0.6, 10_000), (0.8, 20_000), (1.0, math.inf))
 XC7 = Cost(50_000, 100_000, 75, 120, 0)  # xc7 is for synthesis only: planned as for a middling part
 BEAM = 24  # options of a node that the shortest path looks at
 
@@ -163,8 +165,8 @@ class Solution:
     def shares(self) -> dict[str, float]:
         return self.search.shares(self.cost)
 
-    def fits(self, share: float) -> bool:
-        return max(self.shares.values()) <= share
+    def fits(self, share: float = 1, luts: float = math.inf) -> bool:
+        return max(self.shares.values()) <= share and self.cost.luts <= luts
 
     @property
     def bottleneck(self) -> Step:
@@ -186,7 +188,7 @@ def plan(
     clock_mhz: float | None = None,
     board: bool = False,
 ) -> Plan:
-    """The plan for a goal; without one, the fastest that leaves 40 % of every resource free, or 20 %, or none.
+    """The plan for a goal; without one, the fastest that leaves room: see COMFORT.
 
     `engines` and `folds` pin nodes; `clock_mhz` turns frames a second into cycles; `board` reserves what the host link
     needs. PlanError says what is impossible, by which resource, and what would do.
@@ -195,7 +197,7 @@ def plan(
     search = Search(graph, device, engines or {}, folds or {}, reserve)
     candidates = search.candidates()
     smallest = search.solve(candidates[-1] + max(node.type.size for node, _ in search.steps) * 4)
-    if smallest is None or not smallest.fits(1):
+    if smallest is None or not smallest.fits():
         raise PlanError(_too_big(search, smallest))
     match goal:
         case Smallest():
@@ -203,21 +205,21 @@ def plan(
         case Fps(wanted):
             chosen = _for_fps(search, candidates, wanted, clock_mhz)
         case Latency():
-            chosen = _fastest(search, candidates, 1.0) or smallest
+            chosen = _fastest(search, candidates) or smallest
         case None:
-            found = (_fastest(search, candidates, share) for share in COMFORT)
+            found = (_fastest(search, candidates, *room) for room in COMFORT)
             chosen = next((solution for solution in found if solution is not None), smallest)
     nodes = {step.node.name: NodePlan(step.option.engine, step.option.folding) for step in chosen.steps}
     return Plan(device, nodes, tuple(_explain(search, chosen, goal, candidates, clock_mhz)))
 
 
-def _fastest(search: Search, candidates: Sequence[int], share: float) -> Solution | None:
-    """The solution of the least interval that fits in a share of what there is."""
+def _fastest(search: Search, candidates: Sequence[int], *room: float) -> Solution | None:
+    """The solution of the least interval that fits in `room`, as `Solution.fits` takes it."""
     low, high, found = 0, len(candidates), None
     while low < high:  # the cost falls as the interval grows
         middle = (low + high) // 2
         solution = search.solve(candidates[middle])
-        if solution is not None and solution.fits(share):
+        if solution is not None and solution.fits(*room):
             found, high = solution, middle
         else:
             low = middle + 1
@@ -231,9 +233,9 @@ def _for_fps(search: Search, candidates: Sequence[int], wanted: float, clock_mhz
         raise PlanError(f"--fps must be above 0, not {wanted:g}")
     cycles = int(clock_mhz * 1e6 / wanted)
     solution = search.solve(cycles) if cycles >= 1 else None
-    if solution is not None and solution.fits(1):
+    if solution is not None and solution.fits():
         return solution
-    best = _fastest(search, candidates, 1.0)
+    best = _fastest(search, candidates)
     reach = f"{clock_mhz * 1e6 / best.cost.cycles:,.0f} frames/s" if best else "none"
     raise PlanError(
         f"--fps must be within reach: {wanted:,.0f} frames/s at {clock_mhz:g} MHz leave {cycles} cycles a frame, "
@@ -256,7 +258,7 @@ def _too_big(search: Search, smallest: Solution | None) -> str:
     for other in DEVICES.values():
         tried = Search(search.graph, other, search.engines, search.folds, search.reserve)
         solution = tried.solve(tried.candidates()[-1] + max(node.type.size for node, _ in tried.steps) * 4)
-        if other.luts is not None and solution is not None and solution.fits(1):
+        if other.luts is not None and solution is not None and solution.fits():
             larger.append(other.name)
     return (
         f"the network must fit {search.device.name}, but its smallest plan needs {amount[name]} {name} of "
@@ -294,7 +296,7 @@ def _explain(
         Fps: "the smallest plan that reaches the asked frames/s",
         Latency: "the lowest latency that fits",
         Smallest: "the fewest resources",
-    }.get(type(goal), "the fastest plan that leaves room, 40 % of every resource where it can")
+    }.get(type(goal), "the fastest plan that leaves room on the device and is placed in minutes")
     lines = [f"Goal on {device.name}: {aim}."]
     for step in chosen.steps:
         lines.append(
@@ -309,7 +311,7 @@ def _explain(
         lines.append("Twice the speed: no engine is that fast.")
     else:
         need = ", ".join(f"{name} {share:.0%}" for name, share in twice.shares.items())
-        lines.append(f"Twice the speed needs {need}{'' if twice.fits(1) else ', which does not fit'}.")
+        lines.append(f"Twice the speed needs {need}{'' if twice.fits() else ', which does not fit'}.")
     return lines
 
 

@@ -66,7 +66,7 @@ class Resources:
 
 @dataclass(frozen=True)
 class Synthesis:
-    """`total` of the whole design, and the mapped netlist of its module as Verilog, flat."""
+    """`total` of the whole design, and the mapped netlist of its module as RTLIL, flat."""
 
     total: Resources
     netlist: str
@@ -85,11 +85,11 @@ def _map(rtlil: str, top: str, device: Device, kept: Sequence[str]) -> tuple[dic
         keep = "".join(f"setattr -mod -set keep_hierarchy 1 {module}\n" for module in kept)
         yosys.run(
             f"read_rtlil in.il\n{keep}{command(device)} -top {top}\nwrite_json netlist.json\n"
-            "write_verilog -noattr -norename netlist.v\n",
+            f"select {top}\nwrite_rtlil -selected netlist.il\n",
             folder,
         )
         modules = json.loads((folder / "netlist.json").read_text())["modules"]
-        netlist = (folder / "netlist.v").read_text()
+        netlist = (folder / "netlist.il").read_text()
     counted = {
         module: Resources.of(
             Counter(cell["type"] for cell in modules[module]["cells"].values() if not cell["type"].startswith("$"))

@@ -14,12 +14,12 @@ from lutwright.hdl import yosys
 MODELS = Path(__file__).parent / "models"
 # The LUTs of the families whose netlists can be simulated.
 LUTS: dict[Family, str] = {"ice40": "SB_LUT4", "ecp5": "LUT4", "gowin": "LUT[1-4]"}
-# An instance of a LUT up to its first port: its name, its only parameter with the value, and the instance's name.
-INSTANCE = r"(?m)^  ({}) #\(\s*\.(\w+)\(([^)]*)\)\s*\) (\S+) +\("
+# A LUT: its cell type and name, its only parameter with the value.
+INSTANCE = r"(?m)^  cell \\({}) (\S+)\n    parameter \\(\w+) (\S+)\n"
 
 
 def plain(netlist: str, top: str, family: Family) -> str:
-    """Verilog of `top` alone, fit for any simulator, from a netlist of the family's cells.
+    """Verilog of `top` alone, fit for any simulator, from a netlist (RTLIL) of the family's cells.
 
     The cells mean what Yosys models say, or those in `models/` where it has none. Simulators take
     minutes for thousands of small modules, and seconds for one; so does Yosys for a LUT whose contents are a parameter,
@@ -31,12 +31,14 @@ def plain(netlist: str, top: str, family: Family) -> str:
         )
     library = yosys.share() / family
     sources = [library / "cells_sim.v", MODELS / "block_ram.v", MODELS / f"{family}.v"]
-    reading = "".join(f"read_verilog -overwrite -I{library} {source}\n" for source in sources if source.is_file())
+    reading = "".join(
+        f"read_verilog -defer -overwrite -I{library} {source}\n" for source in sources if source.is_file()
+    )
     with tempfile.TemporaryDirectory(prefix="lutwright-") as name:
         folder = Path(name)
-        (folder / "netlist.v").write_text(_ports(netlist, LUTS[family]))
+        (folder / "netlist.il").write_text(_ports(netlist, LUTS[family]))
         yosys.run(
-            f"{reading}read_verilog netlist.v\nhierarchy -check -top {top}\nproc\nflatten\nopt_clean\n"
+            f"{reading}read_rtlil netlist.il\nhierarchy -check -top {top}\nproc\nflatten\nopt_clean\n"
             "tee -q -o stat.json stat -json\nwrite_verilog -noattr plain.v\n",
             folder,
         )
@@ -49,4 +51,4 @@ def plain(netlist: str, top: str, family: Family) -> str:
 
 def _ports(netlist: str, luts: str) -> str:
     """The netlist with LUTs of our models, which take their contents at a port."""
-    return re.sub(INSTANCE.format(luts), r"  lutwright_\1 \4 (.\2(\3),", netlist)
+    return re.sub(INSTANCE.format(luts), r"  cell \\lutwright_\1 \2\n    connect \\\3 \4\n", netlist)

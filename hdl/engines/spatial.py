@@ -25,9 +25,12 @@ class Spatial:
         return (Folding(*node.weight.shape),)
 
     def cost(self, node: Dense, x: Type, folding: Folding, device: Device) -> Cost:
-        return spatial_cost(SpatialDense(node, x), device)
+        return spatial_cost(self._dense(node, x, folding), device)
 
     def build(self, node: Dense, x: Type, folding: Folding, device: Device) -> StreamComponent:
+        return self._dense(node, x, folding)
+
+    def _dense(self, node: Dense, x: Type, folding: Folding) -> SpatialDense:
         rows, columns = node.weight.shape
         if (folding.pe, folding.simd) != (rows, columns):
             raise PlanError(f"'{node.name}' as spatial must be folded {rows}x{columns}, not {folding}")

@@ -1,0 +1,172 @@
+"""Plans: what each goal asks for, what is pinned, exact cycles, and what is said where there is no plan."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lutwright.errors import LutwrightError, OptionError, PlanError
+from lutwright.frontend.device import DEVICES, device
+from lutwright.frontend.ir import Graph, Input, Node, Type
+from lutwright.frontend.model import load
+from lutwright.frontend.nodes import Dense
+from lutwright.frontend.plan import parse_fold, parse_goal, parse_pin, plan
+from lutwright.frontend.planning import Fps, Goal, Latency, Plan, Smallest
+from lutwright.hdl.engines.base import Folding
+from lutwright.hdl.engines.registry import engines
+from lutwright.hdl.network import Network
+
+from ..hdl.networks import threshold
+
+DIGITS = Path(__file__).parents[2] / "examples" / "digits" / "digits.onnx"
+CLOCK = 50.0
+GOALS: list[Goal | None] = [None, Smallest(), Latency(), Fps(1000), Fps(20_000)]
+SHARED = [
+    ("tfc_1w1a", None),
+    ("tfc_2w2a", None),
+    ("kwsmlp_w3a3", None),
+    ("jettag_qkeras_6b", "fixed<16,6>"),
+    ("hls4ml_bnn_fc", None),
+]
+
+
+@pytest.fixture(scope="module")
+def digits() -> Graph:
+    return load(DIGITS).graph
+
+
+def mlp(*sizes: int, seed: int = 0) -> Graph:
+    """Layers of ±1 weights with one-bit activations."""
+    rng = np.random.default_rng(seed)
+    nodes: list[Node] = [Input("in", (), Type((sizes[0],), 0, 1))]
+    for layer, rows in enumerate(sizes[1:]):
+        weight = rng.choice((-1, 1), (rows, nodes[-1].type.channels))
+        nodes.append(Dense.of(f"fc{layer}", nodes[-1], weight))
+        if layer < len(sizes) - 2:
+            nodes.append(threshold(f"sign{layer}", nodes[-1], 1, rng))
+    return Graph(tuple(nodes), nodes[-1].name)
+
+
+def interval(graph: Graph, chosen: Plan) -> int:
+    return Network(graph, chosen).timing().interval
+
+
+@pytest.mark.parametrize("goal", GOALS, ids=str)
+@pytest.mark.parametrize("name", list(DEVICES))
+def test_predicted_cycles_are_those_of_the_hardware(digits: Graph, name: str, goal: Goal | None) -> None:
+    """The planner's interval is the control twins', which tests/hdl proves equal to simulation."""
+    chosen = plan(digits, device(name), goal, clock_mhz=CLOCK)
+    network = Network(digits, chosen)
+    assert network.cost.cycles == network.timing().interval == max(part.cycles for part in network.parts)
+    assert f"with {network.cost.cycles} cycles a frame" in " ".join(chosen.explanation)
+
+
+@pytest.mark.parametrize(("name", "grid"), SHARED)
+@pytest.mark.parametrize("goal", [None, Smallest(), Latency()], ids=str)
+def test_shared_models(models: Path, name: str, grid: str | None, goal: Goal | None) -> None:
+    graph = load(models / name / "model.onnx", grid).graph
+    network = Network(graph, plan(graph, device("ecp5-85k"), goal))
+    assert network.cost.cycles == network.timing().interval
+
+
+def test_goals_are_ordered(digits: Graph) -> None:
+    """Latency is the fastest, Smallest needs the least, and Fps is the least that is fast enough."""
+    for name in ("ice40-up5k", "ecp5-25k", "gw1n-9"):
+        small, fast, some = (plan(digits, device(name), goal) for goal in (Smallest(), Latency(), None))
+        assert interval(digits, fast) <= interval(digits, some) < interval(digits, small)
+        costs = [Network(digits, chosen).cost.luts for chosen in (small, some, fast)]
+        assert costs == sorted(costs)
+
+
+@pytest.mark.parametrize("fps", [100, 3_000, 30_000])
+def test_fps_is_reached_and_hardly_more(digits: Graph, fps: float) -> None:
+    chosen = plan(digits, device("ecp5-25k"), Fps(fps), clock_mhz=CLOCK)
+    reached = CLOCK * 1e6 / interval(digits, chosen)
+    assert reached >= fps
+    assert Network(digits, chosen).cost.luts <= Network(digits, plan(digits, device("ecp5-25k"), None)).cost.luts
+
+
+def test_layers_are_balanced() -> None:
+    """No layer is unrolled much further than the slowest needs."""
+    graph = mlp(256, 128, 64, 10)
+    network = Network(graph, plan(graph, device("ice40-up5k"), None))
+    cycles = {part.node: part.cycles for part in network.parts if part.node and part.node.startswith("fc")}
+    slowest = max(cycles.values())
+    assert all(count * 4 > slowest for name, count in cycles.items() if name != "fc2"), cycles
+
+
+def test_pins_are_kept(digits: Graph) -> None:
+    chosen = plan(
+        digits,
+        device("ecp5-25k"),
+        engines={"Gemm_1": "addsub"},
+        folds={"Gemm_1": Folding(3, 7), "BipolarQuant_4": Folding(5, 5)},
+    )
+    assert chosen.nodes["Gemm_1"].engine == "addsub"
+    assert chosen.nodes["Gemm_1"].folding == Folding(3, 7)
+    assert chosen.nodes["BipolarQuant_4"].folding == Folding(5, 5)
+    assert interval(digits, chosen) == Network(digits, chosen).cost.cycles
+
+
+def test_a_board_reserves_what_its_host_link_needs(digits: Graph) -> None:
+    alone, linked = (plan(digits, device("ice40-up5k"), Latency(), board=board) for board in (False, True))
+    assert interval(digits, alone) <= interval(digits, linked)
+
+
+@pytest.mark.parametrize("name", [name for name, known in DEVICES.items() if known.luts])
+def test_plans_fit_their_device(digits: Graph, name: str) -> None:
+    for goal in GOALS:
+        cost, known = Network(digits, plan(digits, device(name), goal, clock_mhz=CLOCK)).cost, device(name)
+        assert known.luts is not None and known.brams is not None and known.dsps is not None
+        assert cost.luts <= known.luts and cost.ffs <= known.luts
+        assert cost.brams <= known.brams and cost.dsps <= known.dsps
+
+
+REFUSED: list[tuple[str, dict[str, object], str]] = [
+    ("fps without clock", {"goal": Fps(10), "clock_mhz": None}, "--clock"),
+    ("fps out of reach", {"goal": Fps(1e9)}, "reaches .* frames/s"),
+    ("no fps", {"goal": Fps(0)}, "above 0"),
+    ("unknown node", {"folds": {"fc9": Folding(1, 1)}}, "not 'fc9'. They are fc0, sign0, fc1"),
+    ("unknown engine", {"engines": {"fc0": "magic"}}, "one of xnor, addsub"),
+    ("engine of a threshold", {"engines": {"sign0": "xnor"}}, "is for dense nodes"),
+    ("engine without DSPs", {"engines": {"fc0": "multiply_dsp"}}, "ice40-hx8k has no DSP blocks"),
+    ("too wide", {"folds": {"fc0": Folding(17, 1)}}, "between 1x1 and 16x24"),
+    ("spatial folded", {"engines": {"fc0": "spatial"}, "folds": {"fc0": Folding(2, 2)}}, "16x24"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "says"), [pytest.param(*case[1:], id=case[0]) for case in REFUSED])
+def test_refusals(arguments: dict[str, object], says: str) -> None:
+    with pytest.raises(PlanError, match=says):
+        plan(mlp(24, 16, 4), device("ice40-hx8k"), **({"clock_mhz": CLOCK} | arguments))  # type: ignore[arg-type]
+
+
+def test_a_network_that_does_not_fit_says_by_how_much_and_where_it_would() -> None:
+    graph = mlp(1024, 1024, 10)
+    with pytest.raises(PlanError, match=r"smallest plan needs \d+ BRAM of 30 to be had. It fits ecp5-45k, ecp5-85k"):
+        plan(graph, device("ice40-up5k"))
+    with pytest.raises(PlanError, match="none of the known devices"):
+        plan(mlp(4096, 4096, 10), device("ice40-up5k"))
+
+
+@pytest.mark.parametrize("text", ["fc1", "=2x3", "fc1=", "fc1=2", "fc1=2x", "fc1=axb", "fc1=-1x2"])
+def test_folds_that_are_none(text: str) -> None:
+    with pytest.raises(LutwrightError, match="NODE=PExSIMD"):
+        parse_fold(text)
+
+
+def test_options_are_parsed() -> None:
+    assert parse_fold("a=b=12x3") == ("a=b", Folding(12, 3))
+    assert parse_pin("fc1=xnor") == ("fc1", "xnor")
+    assert parse_goal(fps=None, latency=False, smallest=False) is None
+    assert parse_goal(fps=3.0, latency=False, smallest=False) == Fps(3.0)
+    with pytest.raises(OptionError, match="only one"):
+        parse_goal(fps=None, latency=True, smallest=True)
+
+
+def test_unknown_devices() -> None:
+    with pytest.raises(OptionError, match=r"ice40-up5k.*xc7"):
+        device("spartan")
+    assert set(engines()) >= {"xnor", "addsub", "multiply", "multiply_dsp", "spatial"}
