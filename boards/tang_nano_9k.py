@@ -9,7 +9,7 @@ BOARD = Board(
     device="gw1n-9",
     platform=TangNano9kPlatform,
     input_mhz=27,
-    clock_mhz=40.5,
+    clock_mhz=72,
     baud=1_000_000,
     nextpnr=("--device", "GW1NR-LV9QN88PC6/I5", "--vopt", "family=GW1N-9C"),
     loader="tangnano9k",

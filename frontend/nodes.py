@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -19,6 +20,16 @@ class Dense(Node):
 
     weight: Array
     bias: Array
+
+    @cached_property
+    def weight_type(self) -> Type:
+        """What holds every weight, and 0."""
+        return Type((), min(0, int(self.weight.min())), max(0, int(self.weight.max())))
+
+    @cached_property
+    def weighs_all(self) -> bool:
+        """Whether no weight is 0."""
+        return bool((self.weight != 0).all())
 
     @classmethod
     def of(cls, name: str, source: Node, weight: Array, bias: Array | None = None) -> Dense:

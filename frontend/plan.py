@@ -104,6 +104,11 @@ class Search:
         """Every interval that some option has, ascending."""
         return sorted({option.cost.cycles for options in self.options.values() for option in options} or {1})
 
+    @property
+    def longest(self) -> int:
+        """An interval that every option meets."""
+        return self.candidates()[-1] + max(node.type.size for node, _ in self.steps) * 4
+
     def solve(self, interval: int) -> Solution | None:
         """The cheapest choice in which no node takes more than `interval` cycles, or None."""
         paths: list[tuple[float, Beats | None, tuple[Step, ...]]] = [(0.0, None, ())]
@@ -196,7 +201,7 @@ def plan(
     reserve = HOST_LINK if board else Cost(0, 0, 0, 0, 0)
     search = Search(graph, device, engines or {}, folds or {}, reserve)
     candidates = search.candidates()
-    smallest = search.solve(candidates[-1] + max(node.type.size for node, _ in search.steps) * 4)
+    smallest = search.solve(search.longest)
     if smallest is None or not smallest.fits():
         raise PlanError(_too_big(search, smallest))
     match goal:
@@ -256,9 +261,11 @@ def _too_big(search: Search, smallest: Solution | None) -> str:
     }
     larger = []
     for other in DEVICES.values():
+        if other.luts is None or other is search.device:
+            continue
         tried = Search(search.graph, other, search.engines, search.folds, search.reserve)
-        solution = tried.solve(tried.candidates()[-1] + max(node.type.size for node, _ in tried.steps) * 4)
-        if other.luts is not None and solution is not None and solution.fits():
+        solution = tried.solve(tried.longest)
+        if solution is not None and solution.fits():
             larger.append(other.name)
     return (
         f"the network must fit {search.device.name}, but its smallest plan needs {amount[name]} {name} of "

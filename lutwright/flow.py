@@ -372,7 +372,7 @@ def _weight_bits(node: Any) -> int:
         return 0
     if np.isin(weight, (-1, 1)).all():
         return int(weight.size)
-    return int(weight.size) * Type((), min(0, int(weight.min())), max(0, int(weight.max()))).width
+    return int(weight.size) * int(node.weight_type.width)
 
 
 def _measured(made: Design, rtlil: str) -> dict[str, Resources]:

@@ -147,6 +147,8 @@ def export(model: Digits, x: np.ndarray, y: np.ndarray) -> None:
         path = f"{folder}/digits.onnx"
         export_qonnx(model, args=torch.zeros(1, 64), export_path=path)
         cleaned = cleanup_model(ModelWrapper(path))
+    for part in (cleaned.model, cleaned.graph, *cleaned.graph.node, *cleaned.graph.value_info):
+        del part.metadata_props[:]  # the exporter's stack traces name the files of the machine that trained
     cleaned.save(str(HERE / "digits.onnx"))
     name_in, name_out = cleaned.graph.input[0].name, cleaned.graph.output[0].name
     outputs = np.concatenate([execute_onnx(cleaned, {name_in: sample[np.newaxis]})[name_out] for sample in x])

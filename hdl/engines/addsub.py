@@ -26,7 +26,7 @@ class SignLane:
     """A lane with a sign bit, above a bit that says non-zero where a weight is 0."""
 
     def weight_bits(self, node: Dense) -> int:
-        return 1 if (node.weight != 0).all() else 2
+        return 1 if node.weighs_all else 2
 
     def codes(self, node: Dense) -> Array:
         sign = (node.weight < 0).astype(np.int64)
@@ -53,7 +53,7 @@ class AddSub:
     name = "addsub"
 
     def supports(self, node: Dense, x: Type, device: Device) -> str | None:
-        largest = int(np.abs(node.weight).max())
+        largest = max(-node.weight_type.lo, node.weight_type.hi)
         return None if largest <= 1 else f"weights must be -1, 0 or 1, found magnitudes up to {largest}"
 
     def foldings(self, node: Dense, x: Type) -> Iterable[Folding]:

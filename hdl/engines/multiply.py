@@ -18,23 +18,18 @@ from lutwright.hdl.engines.foldings import useful_foldings
 DSP_WIDTH = 16
 
 
-def weight_type(node: Dense) -> Type:
-    """What holds every weight, and 0."""
-    return Type((), min(0, int(node.weight.min())), max(0, int(node.weight.max())))
-
-
 class PlaneLane:
     """A lane with a weight in two's complement: a term for each of its bits, which passes the element or 0."""
 
     def weight_bits(self, node: Dense) -> int:
-        return weight_type(node).width
+        return node.weight_type.width
 
     def codes(self, node: Dense) -> Array:
         return node.weight & ((1 << self.weight_bits(node)) - 1)
 
     def planes(self, node: Dense) -> tuple[int, ...]:
         *low, high = (1 << bit for bit in range(self.weight_bits(node)))
-        return (*low, -high if weight_type(node).signed else high)
+        return (*low, -high if node.weight_type.signed else high)
 
     def terms(self, node: Dense, x: Value, code: Value) -> list[Value]:
         return [x.as_unsigned() & bit.replicate(len(x)) for bit in code]
@@ -53,10 +48,10 @@ class ProductLane(PlaneLane):
         return (1,)
 
     def terms(self, node: Dense, x: Value, code: Value) -> list[Value]:
-        return [x * (code.as_signed() if weight_type(node).signed else code)]
+        return [x * (code.as_signed() if node.weight_type.signed else code)]
 
     def term_shape(self, node: Dense, x: Type) -> Shape:
-        weight = weight_type(node)
+        weight = node.weight_type
         return Shape(x.width + weight.width, x.signed or weight.signed)
 
 
@@ -86,7 +81,7 @@ class MultiplyDsp(Multiply):
     lane = ProductLane()
 
     def supports(self, node: Dense, x: Type, device: Device) -> str | None:
-        weight = weight_type(node)
+        weight = node.weight_type
         if device.dsps == 0:
             return f"{device.name} has no DSP blocks"
         if max(x.width, weight.width) > DSP_WIDTH:

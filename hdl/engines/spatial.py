@@ -12,13 +12,18 @@ from lutwright.hdl.engines.base import Cost, Folding, StreamComponent
 from lutwright.hdl.engines.cost import spatial_cost
 from lutwright.hdl.engines.spatial_dense import SpatialDense
 
+# Synthesis of one layer takes many minutes from here on.
+MOST_WEIGHTS = 1 << 17
+
 
 class Spatial:
-    """Any integer weights, every one wired into logic, a vector in every cycle."""
+    """Up to 131,072 integer weights, every one wired into logic, a vector in every cycle."""
 
     name = "spatial"
 
     def supports(self, node: Dense, x: Type, device: Device) -> str | None:
+        if node.weight.size > MOST_WEIGHTS:
+            return f"at most {MOST_WEIGHTS:,} weights can be wired into logic, found {node.weight.size:,}"
         return None
 
     def foldings(self, node: Dense, x: Type) -> Iterable[Folding]:
