@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lutwright.hdl.engines.base import Folding
 
-MOST_LANES = 4096
+MOST_LANES = 16384
 MOST_FOLDINGS = 400
 
 
