@@ -2,7 +2,8 @@
 
 Run: python benchmarks/resources.py (with LUTWRIGHT_MODELS for the shared models; without them only the example).
 The error of a resource is (predicted - synthesized) / synthesized; parts of fewer than 20 LUTs or FFs are left out.
-Block RAMs and DSPs are counts: their column is the number of parts whose count is off.
+LUTs are sites: those of LUT cells, and those that carry cells occupy. Block RAMs and DSPs are counts: their column is
+the number of parts whose count is off.
 """
 
 from __future__ import annotations
@@ -56,8 +57,8 @@ def main() -> None:
                     for resource in NAMES:
                         by_kind[kind][resource].append((node["predicted"][resource], node["measured"][resource]))
                 lut, ff = (sum(node["predicted"][key] for node in facts["nodes"]) for key in ("lut", "ff"))
-                off = (lut - facts["lut"]) / facts["lut"]
-                lut, ff = (f"{predicted:,} | {facts[key]:,}" for key, predicted in (("lut", lut), ("ff", ff)))
+                off = (lut - facts["sites"]) / facts["sites"]
+                lut, ff = (f"{predicted:,} | {facts[key]:,}" for key, predicted in (("sites", lut), ("ff", ff)))
                 print(f"| {name} | {device} | {title} | {lut} | {ff} | {off:+.0%} |", flush=True)
     print("\n| device | part | LUT error, mean (worst) | FF error, mean (worst) | BRAM off | DSP off |")
     print("|" + " --- |" * 6)

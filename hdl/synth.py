@@ -21,7 +21,8 @@ COMMANDS: dict[str, str] = {
     "xc7": "synth_xilinx -family xc7 -flatten -noiopad -noclkbuf",
 }
 LUTS = {"SB_LUT4": 1, "LUT4": 1, "LUT3": 1, "LUT2": 1, "LUT1": 1, "LUT5": 1, "LUT6": 1}
-CARRIES = ("SB_CARRY", "CCU2C", "ALU", "CARRY4")
+# Carry cells, and the sites of LUTs that each occupies; the others lie beside LUTs that are counted themselves.
+CARRIES = {"SB_CARRY": 0, "CCU2C": 2, "ALU": 1, "CARRY4": 0}
 # Memories made of LUTs, in LUTs.
 LUT_RAMS = {"TRELLIS_DPR16X4": 4, "RAM16SDP4": 8, "RAM16SDP2": 4, "RAM16SDP1": 2, "RAM32M": 4, "RAM64M": 4}
 FLIP_FLOPS = ("SB_DFF", "TRELLIS_FF", "DFF", "FDRE", "FDSE", "FDCE", "FDPE")
@@ -37,11 +38,13 @@ class Resources:
     """Counts of a mapped netlist.
 
     lut: LUT cells, LUT RAM included, carry cells not; carry: carry cells (SB_CARRY, CCU2C of two bits, ALU, CARRY4);
-    bram: blocks; dsp: multiplier blocks; cells: every cell type's count.
+    sites: LUTs of the device that are taken, by LUT cells or by carry cells; bram: blocks; dsp: multiplier blocks;
+    cells: every cell type's count.
     """
 
     lut: int
     carry: int
+    sites: int
     ff: int
     bram: int
     dsp: int
@@ -54,9 +57,11 @@ class Resources:
         def total(weights: Mapping[str, int]) -> int:
             return sum(weights.get(name, 0) * count for name, count in cells.items())
 
+        luts = total(LUTS) + total(LUT_RAMS)
         return cls(
-            lut=total(LUTS) + total(LUT_RAMS),
+            lut=luts,
             carry=total(dict.fromkeys(CARRIES, 1)),
+            sites=luts + total(CARRIES),
             ff=sum(count for name, count in cells.items() if name.startswith(FLIP_FLOPS)),
             bram=-(-total(BRAMS) // 2),
             dsp=total(dict.fromkeys(DSPS, 1)),

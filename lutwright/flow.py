@@ -27,7 +27,7 @@ from lutwright.files import Samples, load_samples, staged
 from lutwright.frontend.compare import compare_reference
 from lutwright.frontend.describe import describe
 from lutwright.frontend.device import Device, device
-from lutwright.frontend.ir import Array, Type
+from lutwright.frontend.ir import Array
 from lutwright.frontend.model import Model, load
 from lutwright.frontend.plan import plan
 from lutwright.frontend.planning import Goal, Plan
@@ -337,7 +337,7 @@ def _facts(made: Design, path: Path) -> Facts:
 
 
 def _nodes(made: Design, measured: Mapping[str, Resources]) -> list[Facts]:
-    """A row a part of the network: the nodes, and the adapters between them."""
+    """A row a part of the network: the nodes, and the adapters between them. Its LUTs are sites."""
     rows = []
     for part in made.network.parts:
         choice = made.plan.nodes[part.node] if part.node is not None else None
@@ -357,7 +357,7 @@ def _nodes(made: Design, measured: Mapping[str, Resources]) -> list[Facts]:
                 "predicted": {
                     "lut": predicted.luts, "ff": predicted.ffs, "bram": predicted.brams, "dsp": predicted.dsps,
                 },
-                "measured": {"lut": counted.lut, "ff": counted.ff, "bram": counted.bram, "dsp": counted.dsp}
+                "measured": {"lut": counted.sites, "ff": counted.ff, "bram": counted.bram, "dsp": counted.dsp}
                 if counted
                 else None,
             }

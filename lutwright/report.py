@@ -88,7 +88,10 @@ def _nodes(facts: Facts) -> Table:
             )
         rows.append(row)
     return _table(
-        "Parts: measured (predicted) resources" if facts["nodes"][0]["measured"] else "Parts, predicted", rows
+        "Parts: measured (predicted) resources; lut: sites taken, by carry cells too"
+        if facts["nodes"][0]["measured"]
+        else "Parts, predicted",
+        rows,
     )
 
 
@@ -103,7 +106,14 @@ CYCLES = {
     "latency_us": "latency, µs",
     "link_frames_per_second": "frames/s over the UART",
 }
-COUNTS = {"lut": "LUT", "carry": "carry", "ff": "FF", "bram": "BRAM", "dsp": "DSP"}
+COUNTS = {
+    "lut": "LUT cells",
+    "carry": "carry cells",
+    "sites": "LUT sites taken",
+    "ff": "FF",
+    "bram": "BRAM",
+    "dsp": "DSP",
+}
 END = {"bitstream": "bitstream", "verilog": "Verilog", "seconds": "seconds"}
 
 

@@ -127,20 +127,12 @@ BROKEN: list[tuple[str, Callable[[], bytes | None], str]] = [
 ]
 
 
-def is_refused(done: subprocess.CompletedProcess[str], says: str) -> None:
-    assert done.returncode == 2, done.stderr
-    assert "Traceback" not in done.stderr
-    assert done.stderr.strip()
-    assert says in " ".join(done.stderr.split())
-
-
-@pytest.mark.parametrize(("content", "says"), [pytest.param(*case[1:], id=case[0]) for case in BROKEN])
-def test_a_bad_model_is_refused(tmp_path: Path, content: Callable[[], bytes | None], says: str) -> None:
-    data, path = content(), tmp_path / "model.onnx"
-    if data is not None:
-        path.write_bytes(data)
-    is_refused(lutwright("compile", str(path), "--device", "ice40-up5k", "-o", str(tmp_path / "out")), says)
-    assert not (tmp_path / "out").exists()
+def _wide(model: onnx.ModelProto) -> None:
+    rows, columns = 600, 700
+    weights = np.where(np.arange(rows * columns).reshape(rows, columns) % 7 < 3, 1, -1).astype(np.float32)
+    model.graph.initializer[1].CopyFrom(numpy_helper.from_array(weights, "w"))
+    model.graph.input[0].type.tensor_type.shape.dim[1].dim_value = rows
+    model.graph.output[0].type.tensor_type.shape.dim[1].dim_value = columns
 
 
 OPTIONS = [
@@ -162,52 +154,123 @@ OPTIONS = [
     ("bad grid", ["--device", "xc7", "--input", "float"], "grid must be one of"),
     ("no number", ["--device", "xc7", "--fps", "many"], "--fps"),
 ]
-
-
-@pytest.mark.parametrize(("options", "says"), [pytest.param(*case[1:], id=case[0]) for case in OPTIONS])
-def test_a_bad_option_is_refused(tmp_path: Path, options: list[str], says: str) -> None:
-    is_refused(lutwright("compile", MODEL, *options, "-o", str(tmp_path / "out")), says)
-    assert not (tmp_path / "out").exists()
-
-
 DATA: list[tuple[str, dict[str, Any], str]] = [
     ("wrong shape", {"inputs": np.zeros((2, 63), np.float32)}, "shape"),
     ("NaN", {"inputs": np.full((2, 64), np.nan, np.float32)}, "finite"),
     ("text", {"inputs": np.array([["a"] * 64])}, "numbers"),
+    ("complex", {"inputs": np.zeros((2, 64), complex)}, "numbers"),
+    ("no samples", {"inputs": np.zeros((0, 64), np.float32)}, "at least one sample"),
+    ("a scalar", {"inputs": np.float32(1)}, "first axis"),
     ("no inputs", {"x": np.zeros((2, 64))}, "'inputs'"),
     ("outputs of another shape", {"inputs": np.zeros((2, 64), np.float32), "outputs": np.zeros((2, 3))}, "shape"),
     ("fewer labels", {"inputs": np.zeros((2, 64), np.float32), "labels": np.zeros(1)}, "labels"),
 ]
 
+FILES: list[tuple[str, Callable[[Path], object], str]] = [
+    ("samples: missing", lambda path: None, "no such file"),
+    ("samples: a folder", lambda path: path.mkdir(), "no such file"),
+    ("samples: .npy", lambda path: path.write_bytes(b"\x93NUMPY" + b"\0" * 99), "numpy can read"),
+    ("samples: truncated", lambda path: path.write_bytes(Path(SAMPLES).read_bytes()[:5000]), "numpy can read"),
+]
 
-@pytest.mark.parametrize(("arrays", "says"), [pytest.param(*case[1:], id=case[0]) for case in DATA])
-def test_bad_samples_are_refused(tmp_path: Path, arrays: dict[str, Any], says: str) -> None:
-    np.savez(tmp_path / "samples.npz", **arrays)
-    is_refused(lutwright("simulate", MODEL, "--inputs", str(tmp_path / "samples.npz")), says)
+Refused = tuple[Callable[[Path], list[str]], str]
+
+
+def _written(folder: Path, data: bytes | None) -> str:
+    if data is not None:
+        (folder / "model.onnx").write_bytes(data)
+    return str(folder / "model.onnx")
+
+
+def bad_model(content: Callable[[], bytes | None]) -> Callable[[Path], list[str]]:
+    return lambda folder: ["compile", _written(folder, content()), "--device", "ice40-up5k", "-o", str(folder / "out")]
+
+
+def bad_options(options: list[str]) -> Callable[[Path], list[str]]:
+    return lambda folder: ["compile", MODEL, *options, "-o", str(folder / "out")]
+
+
+def bad_samples(make: Callable[[Path], object]) -> Callable[[Path], list[str]]:
+    def arguments(folder: Path) -> list[str]:
+        make(folder / "samples.npz")
+        return ["simulate", MODEL, "--inputs", str(folder / "samples.npz")]
+
+    return arguments
+
+
+def does_not_fit(folder: Path) -> list[str]:
+    return [
+        "build",
+        _written(folder, quantized(_wide).SerializeToString()),
+        "--board",
+        "icebreaker",
+        "-o",
+        f"{folder}/out",
+    ]
+
+
+def a_file_for_a_folder(folder: Path) -> list[str]:
+    (folder / "taken").touch()
+    return ["compile", MODEL, "--device", "xc7", "-o", str(folder / "taken")]
+
+
+COMMANDS: list[tuple[str, Callable[[Path], list[str]], str]] = [
+    ("does not fit", does_not_fit, "must fit ice40-up5k, but its smallest plan needs"),
+    ("would fit", does_not_fit, "It fits ecp5-25k"),
+    ("out is a file", a_file_for_a_folder, "must be a folder"),
+    ("out not writable", lambda folder: ["compile", MODEL, "--device", "xc7", "-o", "/proc/lutwright"], "be writable"),
+    ("build without board", lambda folder: ["build", MODEL, "--device", "xc7", "-o", f"{folder}/out"], "--board must"),
+    ("synth without device", lambda folder: ["synth", MODEL], "--device or --board must"),
+    ("program nothing", lambda folder: ["program", str(folder)], "host.json"),
+    ("run nothing", lambda folder: ["run", str(folder), "--inputs", SAMPLES, "--port", "/dev/null"], "host.json"),
+    ("no such command", lambda folder: ["synthesize", MODEL], "No such command"),
+    ("no such rung", lambda folder: ["simulate", MODEL, "--inputs", SAMPLES, "--with", "hope"], "'hope' is not one of"),
+    (
+        "netlist of xc7",
+        lambda folder: [
+            "simulate",
+            MODEL,
+            "--inputs",
+            SAMPLES,
+            "--samples",
+            "1",
+            "--smallest",
+            "--device",
+            "xc7",
+            "--with",
+            "netlist",
+        ],
+        "not on xc7",
+    ),
+    ("no Icarus", lambda folder: ["simulate", MODEL, "--inputs", SAMPLES, "--with", "icarus"], "'iverilog'"),
+    ("no make", lambda folder: ["simulate", MODEL, "--inputs", SAMPLES, "--with", "verilator"], "'make'"),
+]
+BAD = (
+    [(f"model: {name}", bad_model(content), says) for name, content, says in BROKEN]
+    + [(f"option: {name}", bad_options(options), says) for name, options, says in OPTIONS]
+    + [(f"samples: {n}", bad_samples(lambda path, a=arrays: np.savez(path, **a)), says) for n, arrays, says in DATA]
+    + [(name, bad_samples(make), says) for name, make, says in FILES]
+    + COMMANDS
+)
+
+
+@pytest.mark.parametrize(("arguments", "says"), [pytest.param(*case[1:], id=case[0]) for case in BAD])
+def test_bad_input_is_refused_in_a_paragraph(
+    arguments: Callable[[Path], list[str]], says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if says in ("'iverilog'", "'make'"):
+        monkeypatch.setenv("PATH", str(tmp_path))  # a machine without tools
+    command = arguments(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    done = lutwright(*command)
+    assert done.returncode == 2, done.stderr
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+    assert says in " ".join(done.stderr.split())
+    assert sorted(tmp_path.rglob("*")) == before, "nothing may be written"
 
 
 def test_json_holds_the_error_too(tmp_path: Path) -> None:
     done = lutwright("compile", MODEL, "--device", "spartan", "-o", str(tmp_path / "out"), "--json")
     assert done.returncode == 2
     assert json.loads(done.stdout)["error"]["type"] == "OptionError"
-
-
-def test_a_network_that_does_not_fit_says_by_what_and_where_it_would(tmp_path: Path) -> None:
-    rows, columns = 600, 700
-
-    def grow(model: onnx.ModelProto) -> None:
-        weights = np.where(np.arange(rows * columns).reshape(rows, columns) % 7 < 3, 1, -1).astype(np.float32)
-        model.graph.initializer[1].CopyFrom(numpy_helper.from_array(weights, "w"))
-        model.graph.input[0].type.tensor_type.shape.dim[1].dim_value = rows
-        model.graph.output[0].type.tensor_type.shape.dim[1].dim_value = columns
-
-    (tmp_path / "model.onnx").write_bytes(quantized(grow).SerializeToString())
-    done = lutwright("compile", str(tmp_path / "model.onnx"), "--board", "icebreaker", "-o", str(tmp_path / "out"))
-    is_refused(done, "must fit ice40-up5k")
-    assert "ecp5" in done.stderr
-
-
-@pytest.mark.parametrize("command", ["program", "run"])
-def test_a_folder_without_a_build_is_refused(tmp_path: Path, command: str) -> None:
-    rest = ["--inputs", SAMPLES, "--port", "/dev/null"] if command == "run" else []
-    is_refused(lutwright(command, str(tmp_path), *rest), "host.json")
