@@ -1,63 +1,13 @@
-"""The kinds of nodes that dense networks need. `evaluate` is each one's definition."""
+"""Functions of one element: staircases (Threshold) and any other function (Table, Embedding); ArgMax over channels."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from lutwright.errors import GraphError
 from lutwright.frontend.ir import Array, Node, Type
-
-EXACT_IN_FLOAT64 = 2**53
-
-
-@dataclass(frozen=True, eq=False)
-class Dense(Node):
-    """y[..., n] = bias[n] + sum over k of weight[n, k] * x[..., k]; weight is int64 [N, K], bias int64 [N]."""
-
-    weight: Array
-    bias: Array
-
-    @cached_property
-    def weight_type(self) -> Type:
-        """What holds every weight, and 0."""
-        return Type((), min(0, int(self.weight.min())), max(0, int(self.weight.max())))
-
-    @cached_property
-    def weighs_all(self) -> bool:
-        """Whether no weight is 0."""
-        return bool((self.weight != 0).all())
-
-    @classmethod
-    def of(cls, name: str, source: Node, weight: Array, bias: Array | None = None) -> Dense:
-        start = np.zeros(len(weight), dtype=np.int64) if bias is None else bias
-        node = cls(name, (source.name,), source.type, weight, start)
-        return cls(name, (source.name,), node.infer(source.type), weight, start)
-
-    def evaluate(self, *inputs: Array) -> Array:
-        (x,) = inputs
-        largest = int(np.abs(self.weight).sum(axis=1).max()) * int(np.abs(x).max(initial=1))
-        if largest < EXACT_IN_FLOAT64:  # every partial sum is exact, and BLAS is much faster
-            product = (x.astype(np.float64) @ self.weight.T.astype(np.float64)).astype(np.int64)
-        else:
-            product = x @ self.weight.T
-        return np.asarray(product + self.bias)
-
-    def infer(self, *inputs: Type) -> Type:
-        (x,) = inputs
-        rows, columns = self.weight.shape
-        if x.channels != columns or self.bias.shape != (rows,):
-            raise GraphError(
-                f"'{self.name}' has weights {self.weight.shape} and biases {self.bias.shape}, "
-                f"its input {x.channels} channels"
-            )
-        positive, negative = np.maximum(self.weight, 0).sum(axis=1), np.minimum(self.weight, 0).sum(axis=1)
-        lo = int((positive * x.lo + negative * x.hi + self.bias).min())
-        hi = int((positive * x.hi + negative * x.lo + self.bias).max())
-        return Type((*x.shape[:-1], rows), lo, hi)
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,41 +118,26 @@ class ArgMax(Node):
 
 
 @dataclass(frozen=True, eq=False)
-class Reshape(Node):
-    """The same elements in the same raster order, in another shape."""
+class Embedding(Node):
+    """y[..., d] = table[x[...] - lo, d]: a vector for each index, on a new last axis. table: int64 [entries, D]."""
+
+    table: Array
+    lo: int
 
     @classmethod
-    def of(cls, name: str, source: Node, shape: tuple[int, ...]) -> Reshape:
-        return cls(name, (source.name,), Type(shape, source.type.lo, source.type.hi))
+    def of(cls, name: str, source: Node, table: Array, lo: int) -> Embedding:
+        node = cls(name, (source.name,), source.type, table, lo)
+        return replace(node, type=node.infer(source.type))
 
     def evaluate(self, *inputs: Array) -> Array:
         (x,) = inputs
-        return x.reshape(len(x), *self.type.shape)
+        return self.table[x - self.lo]
 
     def infer(self, *inputs: Type) -> Type:
         (x,) = inputs
-        if math.prod(self.type.shape) != x.size:
-            raise GraphError(f"'{self.name}' must keep the {x.size} elements of {x.shape}, not make {self.type.shape}")
-        return Type(self.type.shape, x.lo, x.hi)
-
-
-@dataclass(frozen=True, eq=False)
-class Transpose(Node):
-    """The axes of one sample in the order `axes` (0 is the first axis after the batch)."""
-
-    axes: tuple[int, ...]
-
-    @classmethod
-    def of(cls, name: str, source: Node, axes: tuple[int, ...]) -> Transpose:
-        node = cls(name, (source.name,), source.type, axes)
-        return cls(name, (source.name,), node.infer(source.type), axes)
-
-    def evaluate(self, *inputs: Array) -> Array:
-        (x,) = inputs
-        return x.transpose(0, *(axis + 1 for axis in self.axes))
-
-    def infer(self, *inputs: Type) -> Type:
-        (x,) = inputs
-        if sorted(self.axes) != list(range(len(x.shape))):
-            raise GraphError(f"'{self.name}' must permute {len(x.shape)} axes, not {self.axes}")
-        return Type(tuple(x.shape[axis] for axis in self.axes), x.lo, x.hi)
+        if self.table.ndim != 2 or x.lo < self.lo or x.hi >= self.lo + len(self.table):
+            raise GraphError(
+                f"'{self.name}' holds indices [{self.lo}, {self.lo + len(self.table) - 1}], its input is {x}"
+            )
+        reached = self.table[x.lo - self.lo : x.hi - self.lo + 1]
+        return Type((*x.shape, self.table.shape[1]), int(reached.min()), int(reached.max()))

@@ -1,0 +1,52 @@
+"""The fully connected layer: products with a constant matrix."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from lutwright.errors import GraphError
+from lutwright.frontend.ir import Array, Node, Type
+from lutwright.frontend.nodes.linear import as_integers, exact_type, largest_sum, weighted_interval
+
+
+@dataclass(frozen=True, eq=False)
+class Dense(Node):
+    """y[..., n] = bias[n] + sum over k of weight[n, k] * x[..., k]; weight is int64 [N, K], bias int64 [N]."""
+
+    weight: Array
+    bias: Array
+
+    @cached_property
+    def weight_type(self) -> Type:
+        """What holds every weight, and 0."""
+        return Type((), min(0, int(self.weight.min())), max(0, int(self.weight.max())))
+
+    @cached_property
+    def weighs_all(self) -> bool:
+        """Whether no weight is 0."""
+        return bool((self.weight != 0).all())
+
+    @classmethod
+    def of(cls, name: str, source: Node, weight: Array, bias: Array | None = None) -> Dense:
+        start = np.zeros(len(weight), dtype=np.int64) if bias is None else bias
+        node = cls(name, (source.name,), source.type, weight, start)
+        return cls(name, (source.name,), node.infer(source.type), weight, start)
+
+    def evaluate(self, *inputs: Array) -> Array:
+        (x,) = inputs
+        kind = exact_type(largest_sum(self.weight, x))
+        return as_integers(x.astype(kind) @ self.weight.T.astype(kind)) + self.bias
+
+    def infer(self, *inputs: Type) -> Type:
+        (x,) = inputs
+        rows, columns = self.weight.shape
+        if x.channels != columns or self.bias.shape != (rows,):
+            raise GraphError(
+                f"'{self.name}' has weights {self.weight.shape} and biases {self.bias.shape}, "
+                f"its input {x.channels} channels"
+            )
+        interval = weighted_interval(self.name, self.weight, self.bias, x.lo, x.hi)
+        return Type((*x.shape[:-1], rows), *interval)
