@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lutwright.errors import GraphError
 from lutwright.frontend.ir import Array, Node, Type
@@ -56,7 +57,7 @@ class Window:
     def padded(self) -> bool:
         return any(map(any, self.pads))
 
-    def positions(self, x: Array, fill: int) -> Iterator[tuple[Sizes, Array]]:
+    def positions(self, x: NDArray[Any], fill: int) -> Iterator[tuple[Sizes, NDArray[Any]]]:
         """For each place of the kernel: what lies under it at every output, [batch, *output, C], `fill` outside."""
         size = x.shape[1:-1]
         if self.padded:

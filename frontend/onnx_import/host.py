@@ -16,7 +16,6 @@ from lutwright.frontend.onnx_import.interpreter import LAYERS
 from lutwright.frontend.onnx_import.source import Source
 from lutwright.frontend.onnx_import.state import OPERATORS, Entry, Import
 from lutwright.frontend.onnx_import.values import (
-    VARIABLE,
     Anything,
     Apply,
     Constant,
@@ -25,6 +24,7 @@ from lutwright.frontend.onnx_import.values import (
     Quantized,
     Raw,
     Variable,
+    pending,
 )
 from lutwright.frontend.onnx_import.writer import Writer
 
@@ -64,9 +64,10 @@ def post(source: Source, state: Import, tensor: str) -> tuple[onnx.ModelProto, l
 def hardware_value(state: Import, tensor: str) -> Pending | None:
     """The tensor as a function of the hardware's integers, if it is one."""
     value = state.values[tensor]
-    if isinstance(value, Quantized):
-        return Pending(value, VARIABLE)
-    return value if isinstance(value, Pending) else None
+    if not isinstance(value, (Quantized, Pending)):
+        return None
+    value = pending(value)
+    return value if len(value.sources) == 1 else None
 
 
 def hardware_output(source: Source, state: Import) -> str | None:

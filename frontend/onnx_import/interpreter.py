@@ -10,13 +10,22 @@ import onnx
 from lutwright.errors import Refusal
 from lutwright.frontend import ir
 from lutwright.frontend.grid import Grid
-from lutwright.frontend.onnx_import import elementwise, linear, qonnx, selection, structural
+from lutwright.frontend.onnx_import import (
+    convolution,
+    elementwise,
+    linear,
+    pooling,
+    qonnx,
+    selection,
+    structural,
+    weights,
+)
 from lutwright.frontend.onnx_import.constants import fold, shape_of_raw
 from lutwright.frontend.onnx_import.source import Source
 from lutwright.frontend.onnx_import.state import OPERATORS, Entry, Import, Refused
 from lutwright.frontend.onnx_import.values import Constant, Host, Pending, Quantized, Raw, Unknown, Value
 
-REGISTERED = (elementwise, linear, qonnx, selection, structural)  # importing them fills OPERATORS
+REGISTERED = (convolution, elementwise, linear, pooling, qonnx, selection, structural)  # importing them fills OPERATORS
 LAYERS = {  # no host's work: refused where they are not supported, even if only outputs follow
     *("Conv", "ConvTranspose", "ConvInteger", "MatMulInteger", "Einsum", "LSTM", "GRU", "RNN", "Attention"),
     *("QLinearConv", "QLinearMatMul", "DeformConv", "If", "Loop", "Scan"),
@@ -70,7 +79,7 @@ def _results(state: Import, node: onnx.NodeProto, inputs: list[Value | None]) ->
         return fold(state, node, [value for value in inputs if value is None or isinstance(value, Constant)])
     if any(isinstance(value, Raw) for value in present) and (operator is None or not operator.integer):
         if any(isinstance(value, (Quantized, Pending)) for value in present):
-            raise Refused("it combines the unquantized input with integers", linear.FROM_INPUT)
+            raise Refused("it combines the unquantized input with integers", weights.FROM_INPUT)
         of_shape = node.op_type in ("Shape", "Size")
         return structural.shape(state, node, inputs) if of_shape else shape_of_raw(state, node, inputs)
     if operator is None:

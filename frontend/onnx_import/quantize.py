@@ -8,10 +8,11 @@ import numpy as np
 import onnx
 
 from lutwright.frontend import ir
+from lutwright.frontend.onnx_import.joint import joint_staircase
 from lutwright.frontend.onnx_import.quantizer import DTYPE, Quantizer
 from lutwright.frontend.onnx_import.staircase import staircase
 from lutwright.frontend.onnx_import.state import Entry, Import, Refused
-from lutwright.frontend.onnx_import.values import VARIABLE, Constant, Pending, Quantized, Raw, Value, fits
+from lutwright.frontend.onnx_import.values import Constant, Pending, Quantized, Raw, Value, fits, pending
 
 
 def quantize(state: Import, node: onnx.NodeProto, value: Value, quantizer: Quantizer) -> Value:
@@ -32,9 +33,9 @@ def quantize(state: Import, node: onnx.NodeProto, value: Value, quantizer: Quant
         return Constant(real, quantizer.lattice(q))
     if isinstance(value, Raw):
         return _entry(state, node, value, quantizer)
-    if isinstance(value, Quantized):
-        value = Pending(value, VARIABLE)
-    result = staircase(state, node.name, value, quantizer.levels, quantizer.parameters)
+    value = pending(value)
+    resolve = staircase if len(value.sources) == 1 else joint_staircase
+    result = resolve(state, node.name, value, quantizer.levels, quantizer.parameters)
     return replace(result, scale=quantizer.scale, offset=quantizer.offset, dtype=DTYPE)
 
 

@@ -11,7 +11,7 @@ from lutwright.errors import Refusal
 from lutwright.frontend import nodes
 from lutwright.frontend.onnx_import.staircase import MOST_ENTRIES, values_on_interval
 from lutwright.frontend.onnx_import.state import Import, Refused, attribute, operator
-from lutwright.frontend.onnx_import.values import VARIABLE, Constant, Host, Pending, Quantized, Value
+from lutwright.frontend.onnx_import.values import Constant, Host, Pending, Quantized, Value, pending
 
 
 @operator("ArgMax", "TopK")
@@ -19,16 +19,23 @@ def argmax(state: Import, node: onnx.NodeProto, inputs: list[Value | None]) -> S
     """The index of the largest value on the last axis; anything else is left to the host."""
     x, *others = inputs
     assert isinstance(x, (Quantized, Pending))
-    pending = x if isinstance(x, Pending) else Pending(x, VARIABLE)
-    rank, source = len(x.shape), pending.source
+    rank, value = len(x.shape), pending(x)
     host = Host(Refusal(node.name, node.op_type, "its indices are computed on the host", "Let only outputs follow it"))
     topk = node.op_type == "TopK"
     axis = attribute(node, "axis", -1 if topk else 0)
     k = others[0].array if topk and others and isinstance(others[0], Constant) else np.array(attribute(node, "k", 1))
-    last = axis % rank == rank - 1 and not (rank == 1 and source.batched)
+    last = axis % rank == rank - 1 and not (rank == 1 and x.batched)
     first_of_equals = not attribute(node, "select_last_index", 0) and attribute(node, "largest", 1)
-    if not last or not first_of_equals or k.size != 1 or int(k.flat[0]) != 1 or not _ordered(state, pending):
+    if (
+        not last
+        or not first_of_equals
+        or k.size != 1
+        or int(k.flat[0]) != 1
+        or not len(value.sources) > 1
+        or not _ordered(state, value)
+    ):
         return [host] * len(node.output)
+    source = value.source
     result = state.add(nodes.ArgMax.of(state.name(node.name), source.node))
     shape = (*source.shape[:-1], 1)
     index: Quantized | Pending = Quantized(

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from lutwright.frontend import ir, nodes
-from lutwright.frontend.onnx_import.elementwise import evaluate, monotone
+from lutwright.frontend.onnx_import.expressions import evaluate, monotone
 from lutwright.frontend.onnx_import.state import Import, Refused
 from lutwright.frontend.onnx_import.values import (
     Anything,
@@ -30,95 +30,116 @@ MOST_LEVELS = 2**16  # of a Threshold's row
 MOST_EVALUATIONS = 2**30  # of a function that is not certainly monotone: some ten seconds
 CHUNK = 2**20  # elements evaluated at a time
 Levels = Callable[..., Anything]
-Rule = Callable[[ir.Array], Anything]  # integers [V, rows] of the source to integers [V, rows]
+Rule = Callable[..., Anything]  # the sources' integers, [V, rows] each, to integers [V, rows]
 
 
 def staircase(state: Import, wish: str, value: Pending, levels: Levels, parameters: Sequence[Anything]) -> Quantized:
     """The integers `levels(expression(source), *parameters)` as an IR node; its scale and offset are the caller's."""
-    axes, source = _axes(value, parameters), value.source
-    rule = _rule(state, value, levels, parameters, axes)
-    sample_axes = [axis - int(source.batched) for axis in axes]
-    node = _per_channel(state, wish, source.node, sample_axes, rule, monotone(value.expression))
-    return Quantized(node, source.shape, source.batched, source.scale, source.offset, source.dtype)
+    rule, certain = function(state, value, levels, parameters), monotone(value.expression)
+
+    def build(sources: tuple[ir.Node, ...], rows: int) -> ir.Node:
+        (source,) = sources
+        return _node(state, wish, source, rule, rows, certain)
+
+    return per_channel(state, wish, value, varying_axes(value, parameters), build)
 
 
 def values_on_interval(state: Import, value: Pending, most: int) -> Real:
     """The expression's values on all integers of the source, [rows, integers]; Refused if more than `most`."""
-    axes, interval = _axes(value, ()), value.source.node.type
+    interval = value.source.node.type
     if interval.hi - interval.lo >= most:
         raise Refused(
             f"the function before it is not affine, and its argument has {interval.hi - interval.lo + 1} values",
             "Quantize its activations just before it",
         )
-    rows = int(np.prod([value.shape[axis] for axis in axes], dtype=np.int64))
-    rule = _rule(state, value, lambda real: real, (), axes)
+    rows = int(np.prod([value.shape[axis] for axis in varying_axes(value, ())], dtype=np.int64))
+    rule = function(state, value, lambda real: real, ())
     return _enumerate(rule, interval.lo, interval.hi, rows).astype(np.float64)
 
 
-def _axes(value: Pending, parameters: Sequence[Anything]) -> list[int]:
+def varying_axes(value: Pending, parameters: Sequence[Anything]) -> list[int]:
     """The ONNX axes along which a constant varies."""
-    source, rank = value.source, len(value.shape)
-    arrays = [source.scale, source.offset, *constants_of(value.expression), *parameters]
+    rank = len(value.shape)
+    scales = [part for source in value.sources for part in (source.scale, source.offset)]
+    arrays = [*scales, *constants_of(value.expression), *parameters]
     for array in arrays:
-        if not fits(array.shape, source.shape):
+        if not fits(array.shape, value.shape):
             raise Refused(
-                f"a constant of shape {array.shape} does not fit its input of shape {source.shape}",
+                f"a constant of shape {array.shape} does not fit its input of shape {value.shape}",
                 "Use constants that do not enlarge the activations",
             )
     axes = [axis for axis in range(rank) if any(varies(aligned(array, rank), axis) for array in arrays)]
-    if source.batched and 0 in axes:
+    if value.batched and 0 in axes:
         raise Refused("its constants differ between the samples of a batch", "Use the same constants for all samples")
     return axes
 
 
-def _rule(state: Import, value: Pending, levels: Levels, parameters: Sequence[Anything], axes: list[int]) -> Rule:
-    """The function of the integers [V, rows], rows being the elements of the axes along which constants vary."""
-    source, rank = value.source, len(value.shape)
+def function(state: Import, value: Pending, levels: Levels, parameters: Sequence[Anything]) -> Rule:
+    """The function of the sources' integers, [V, rows] each, rows being the elements of the varying axes."""
+    axes, rank = varying_axes(value, parameters), len(value.shape)
 
     def cut(array: Anything) -> Anything:
-        array = aligned(array, rank)
-        for axis in set(range(rank)) - set(axes):
-            array = array.take([0], axis)
-        return array if source.batched else array[np.newaxis]
+        return cut_to(array, value, axes)
 
-    scale, offset = cut(source.scale), cut(source.offset)
+    scales = [(cut(source.scale), cut(source.offset)) for source in value.sources]
     expression = map_constants(value.expression, cut)
     settings = [cut(parameter) for parameter in parameters]
-    kept = tuple(size if axis in axes else 1 for axis, size in enumerate(value.shape))
-    kept = kept[1:] if source.batched else kept
+    kept = tuple(value.shape[axis] if axis in axes else 1 for axis in range(rank))
+    kept = kept[1:] if value.batched else kept
 
-    def rule(q: ir.Array) -> ir.Array:
-        integers = q.reshape(len(q), *kept)
+    def rule(*integers: ir.Array) -> Anything:
+        shape = integers[0].shape
         with np.errstate(over="ignore", invalid="ignore"):
-            real = evaluate(state, expression, source.real(integers, scale, offset))
+            reals = [
+                source.real(q.reshape(len(q), *kept), *scale)
+                for source, q, scale in zip(value.sources, integers, scales, strict=True)
+            ]
+            real = evaluate(state, expression, reals)
             if np.isnan(real).any():
                 raise Refused("the values before it are not numbers for some inputs", "Check the model's constants")
-            return np.asarray(levels(real, *settings)).reshape(q.shape)
+            return np.asarray(levels(real, *settings)).reshape(shape)
 
     return rule
 
 
-def _per_channel(state: Import, wish: str, source: ir.Node, axes: list[int], rule: Rule, certain: bool) -> ir.Node:
-    """The node that applies the rule, with the varying axes moved and merged into the last one and back."""
-    shape = source.type.shape
-    rows = int(np.prod([shape[axis] for axis in axes], dtype=np.int64))
-    if not axes and shape:
-        return _node(state, wish, source, rule, 1, certain)
-    order = [axis for axis in range(len(shape)) if axis not in axes] + axes
+def cut_to(array: Anything, value: Pending, axes: Sequence[int]) -> Anything:
+    """The array with the axes of size 1 except for those, and an axis for the integers in front."""
+    array = aligned(array, len(value.shape))
+    for axis in set(range(array.ndim)) - set(axes):
+        array = array.take([0], axis)
+    return array if value.batched else array[np.newaxis]
+
+
+def per_channel(
+    state: Import,
+    wish: str,
+    value: Pending,
+    axes: Sequence[int],
+    build: Callable[[tuple[ir.Node, ...], int], ir.Node],
+) -> Quantized:
+    """`build(nodes, rows)` on the sources with the varying axes moved and merged into the last one, and back."""
+    first = value.sources[0]
+    shape = first.node.type.shape
+    inner = [axis - int(value.batched) for axis in axes]
+    rows = int(np.prod([shape[axis] for axis in inner], dtype=np.int64))
+    order = [axis for axis in range(len(shape)) if axis not in inner] + inner
     moved = tuple(shape[axis] for axis in order)
-    merged = (*moved[: len(shape) - len(axes)], rows)
-    node = source
-    if order != sorted(order):
-        node = state.add(nodes.Transpose.of(state.name(f"{wish}_to_channels"), node, tuple(order)))
-    if merged != moved:
-        node = state.add(nodes.Reshape.of(state.name(f"{wish}_merge"), node, merged))
-    node = _node(state, wish, node, rule, rows, certain)
-    if merged != moved:
+    merged = (*moved[: len(shape) - len(inner)], rows) if inner or not shape else shape
+
+    def forward(node: ir.Node) -> ir.Node:
+        if order != sorted(order) and inner:
+            node = state.add(nodes.Transpose.of(state.name(f"{wish}_to_channels"), node, tuple(order)))
+        if merged != node.type.shape:
+            node = state.add(nodes.Reshape.of(state.name(f"{wish}_merge"), node, merged))
+        return node
+
+    node = build(tuple(forward(source.node) for source in value.sources), rows)
+    if merged != moved and (inner or not shape):
         node = state.add(nodes.Reshape.of(state.name(f"{wish}_split"), node, moved))
-    if order != sorted(order):
+    if order != sorted(order) and inner:
         back = tuple(int(axis) for axis in np.argsort(order))
         node = state.add(nodes.Transpose.of(state.name(f"{wish}_from_channels"), node, back))
-    return node
+    return Quantized(node, first.shape, first.batched, first.scale, first.offset, first.dtype)
 
 
 def _node(state: Import, wish: str, source: ir.Node, rule: Rule, rows: int, certain: bool) -> ir.Node:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import onnx
@@ -26,6 +26,7 @@ from lutwright.frontend.onnx_import.values import (
     reduced,
 )
 
+Moved = TypeVar("Moved", bound=Quantized | Pending)
 QONNX_DOMAINS = ("qonnx.custom_op.general", "onnx.brevitas", "finn.custom_op.general")
 
 
@@ -82,6 +83,11 @@ class Import:
         self.nodes.append(node)
         return node
 
+    def replace(self, old: ir.Node, new: ir.Node) -> ir.Node:
+        """Puts `new` in the place of `old`, which nothing uses yet."""
+        self.nodes[next(i for i, node in enumerate(self.nodes) if node is old)] = new
+        return new
+
     def execute(self, node: onnx.NodeProto, inputs: Sequence[Anything | None]) -> list[Anything]:
         """The node's outputs on arrays; Refused if it cannot run."""
         try:
@@ -94,7 +100,7 @@ class Import:
     def batched(self, shape: Shape) -> bool:
         return bool(shape) and shape[0] == self.batch
 
-    def reshape(self, value: Quantized | Pending, shape: Shape, wish: str) -> Quantized | Pending:
+    def reshape(self, value: Moved, shape: Shape, wish: str) -> Moved:
         """The value in another ONNX shape, in raster order."""
         if value.shape == shape:
             return value
@@ -110,48 +116,72 @@ class Import:
                 return node
             return self.add(nodes.Reshape.of(self.name(wish), node, sample))
 
-        return self._restructured(value, shape, lambda array: array.reshape(shape), build)
+        return self.move(value, shape, lambda array: array.reshape(shape), build)
 
-    def transpose(self, value: Quantized | Pending, axes: Sequence[int], wish: str) -> Quantized | Pending:
+    def transpose(self, value: Moved, axes: Sequence[int], wish: str) -> Moved:
         """The value with its ONNX axes permuted; the batch must stay where it is."""
-        source = value.source if isinstance(value, Pending) else value
         order = list(axes)
         shape = tuple(value.shape[axis] for axis in order)
         if [axis for axis in order if value.shape[axis] > 1] == [i for i, size in enumerate(value.shape) if size > 1]:
             return self.reshape(value, shape, wish)
-        if source.batched and order[0] != 0:
+        if value.batched and order[0] != 0:
             raise Refused(f"it moves the batch axis (axes {order})", "Keep the batch as axis 0")
-        inner = tuple(axis - 1 for axis in order[1:]) if source.batched else tuple(order)
+        inner = tuple(axis - 1 for axis in order[1:]) if value.batched else tuple(order)
 
         def build(node: ir.Node) -> ir.Node:
             return self.add(nodes.Transpose.of(self.name(wish), node, inner))
 
-        return self._restructured(value, shape, lambda array: array.transpose(order), build)
+        return self.move(value, shape, lambda array: array.transpose(order), build)
 
-    def _restructured(
+    def take(self, value: Moved, axis: int, indices: ir.Array, wish: str) -> Moved:
+        """The value's elements at `indices` along an ONNX axis, which must not be the batch."""
+        if np.array_equal(indices, np.arange(value.shape[axis])):
+            return value
+        if value.batched and axis == 0:
+            raise Refused("it takes or repeats samples of the batch", "Keep the batch as axis 0")
+        shape = (*value.shape[:axis], len(indices), *value.shape[axis + 1 :])
+
+        def build(node: ir.Node) -> ir.Node:
+            return self.add(nodes.Take.of(self.name(wish), node, axis - int(value.batched), indices))
+
+        return self.move(value, shape, lambda array: array.take(indices, axis=axis), build)
+
+    def broadcast(self, value: Moved, shape: Shape, wish: str) -> Moved:
+        """The value repeated to an ONNX shape that it broadcasts to."""
+        value = self.reshape(value, (1,) * (len(shape) - len(value.shape)) + value.shape, wish)
+        for axis, size in enumerate(shape):
+            if value.shape[axis] != size:
+                value = self.take(value, axis, np.zeros(size, np.int64), wish)
+        return value
+
+    def move(
         self,
-        value: Quantized | Pending,
+        value: Moved,
         shape: Shape,
         move: Callable[[Anything], Anything],
         build: Callable[[ir.Node], ir.Node],
-    ) -> Quantized | Pending:
-        """`move` acts on arrays of the tensor's full shape, `build` on the IR node."""
-        source = value.source if isinstance(value, Pending) else value
+    ) -> Moved:
+        """The value after a move of elements: `move` acts on arrays of the tensor's full shape, `build` on IR nodes."""
 
         def moved(array: Anything) -> Anything:
-            return reduced(move(np.broadcast_to(array, source.shape)))
+            return reduced(move(np.broadcast_to(array, value.shape)))
 
-        result = Quantized(
-            build(source.node),
-            shape,
-            self.batched(shape),
-            moved(source.scale),
-            moved(source.offset),
-            source.dtype,
-        )
-        if isinstance(value, Pending):
-            return Pending(result, map_constants(value.expression, moved))
-        return result
+        def quantized(source: Quantized) -> Quantized:
+            product = source.product and replace(source.product, w_scale=moved(source.product.w_scale))
+            return replace(
+                source,
+                node=build(source.node),
+                shape=shape,
+                batched=self.batched(shape),
+                scale=moved(source.scale),
+                offset=moved(source.offset),
+                product=product,
+            )
+
+        if isinstance(value, Quantized):
+            return cast(Moved, quantized(value))
+        sources = tuple(map(quantized, value.sources))
+        return cast(Moved, Pending(sources, map_constants(value.expression, moved)))
 
 
 Handler = Callable[[Import, onnx.NodeProto, list[Value | None]], Sequence[Value]]

@@ -24,11 +24,15 @@ Anything = NDArray[Any]
 
 @dataclass(frozen=True, eq=False)
 class Lattice:
-    """A constant seen as `scale * q`, elementwise; both have the constant's shape. `dtype` is the constant's."""
+    """A constant seen as `scale * q`, elementwise; both have the constant's shape. `dtype` is the constant's.
+
+    `dequantized`: the result of DequantizeLinear, moved at most.
+    """
 
     q: ir.Array
     scale: Real
     dtype: np.dtype[Any]
+    dequantized: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,8 +48,23 @@ class Constant:
 
 
 @dataclass(frozen=True, eq=False)
+class Product:
+    """What a fused quantizer needs of an accumulator: the float32 scales of its two dequantized operands.
+
+    The accumulator's integers are the node's own (its offset is 0); `w_scale` broadcasts to the tensor's shape.
+    """
+
+    x_scale: Anything
+    w_scale: Anything
+
+
+@dataclass(frozen=True, eq=False)
 class Quantized:
-    """An IR node seen as `scale * q + offset`; `batched` says that axis 0 is the batch, which the IR node lacks."""
+    """An IR node seen as `scale * q + offset`; `batched` says that axis 0 is the batch, which the IR node lacks.
+
+    `dequantized`: the result of DequantizeLinear, moved at most, so that executors fuse it into integer operators.
+    `product`: the sum of products of two such operands.
+    """
 
     node: ir.Node
     shape: Shape
@@ -53,6 +72,8 @@ class Quantized:
     scale: Real
     offset: Real
     dtype: np.dtype[Any]
+    dequantized: bool = False
+    product: Product | None = None
 
     @property
     def sample_shape(self) -> Shape:
@@ -63,9 +84,11 @@ class Quantized:
         return np.asarray(scale * q + offset).astype(self.dtype)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Variable:
-    """In an expression: the source's real value."""
+    """In an expression: the real value of a source, by its index."""
+
+    index: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,14 +105,24 @@ VARIABLE = Variable()
 
 @dataclass(frozen=True, eq=False)
 class Pending:
-    """An elementwise function of a Quantized, of the same shape, that no quantizer has made an integer yet."""
+    """An elementwise function of Quantized values, all of one shape, that no quantizer has made an integer yet."""
 
-    source: Quantized
+    sources: tuple[Quantized, ...]
     expression: Expression
 
     @property
+    def source(self) -> Quantized:
+        """The only source; staircases, pools and the host's share need there to be one."""
+        (source,) = self.sources
+        return source
+
+    @property
     def shape(self) -> Shape:
-        return self.source.shape
+        return self.sources[0].shape
+
+    @property
+    def batched(self) -> bool:
+        return self.sources[0].batched
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,13 +151,21 @@ class Unknown:
 Value = Constant | Quantized | Pending | Raw | Host | Unknown
 
 
-def map_constants(expression: Expression, change: Callable[[Anything], Anything]) -> Expression:
-    """The expression with every array argument replaced by `change(array)`."""
+def pending(value: Quantized | Pending) -> Pending:
+    return value if isinstance(value, Pending) else Pending((value,), VARIABLE)
+
+
+def map_constants(
+    expression: Expression,
+    change: Callable[[Anything], Anything],
+    rename: Callable[[Variable], Variable] = lambda variable: variable,
+) -> Expression:
+    """The expression with every array argument replaced by `change(array)`, and its variables renamed."""
     memo: dict[int, Expression] = {}
 
     def visit(node: Expression) -> Expression:
         if isinstance(node, Variable):
-            return node
+            return rename(node)
         if id(node) not in memo:
             arguments = tuple(
                 visit(item) if isinstance(item, (Variable, Apply)) else None if item is None else change(item)

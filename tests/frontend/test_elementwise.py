@@ -7,8 +7,9 @@ import pytest
 from onnx import helper
 
 from lutwright.frontend.ir import Input, Type
-from lutwright.frontend.onnx_import.elementwise import batch_normalization, evaluate
+from lutwright.frontend.onnx_import.elementwise import batch_normalization
 from lutwright.frontend.onnx_import.executor import execute
+from lutwright.frontend.onnx_import.expressions import evaluate
 from lutwright.frontend.onnx_import.linear import gemm
 from lutwright.frontend.onnx_import.state import Import
 from lutwright.frontend.onnx_import.values import Constant, Pending, Quantized
@@ -35,7 +36,7 @@ def test_batch_normalization(shape: tuple[int, ...], epsilon: float, opset: int)
     for _ in range(20):
         real = x.real(rng.integers(-128, 128, shape), x.scale, x.offset)
         (wanted,) = execute(node, [real, *parameters], opset)
-        assert np.array_equal(evaluate(state, result.expression, real), wanted)
+        assert np.array_equal(evaluate(state, result.expression, [real]), wanted)
 
 
 @pytest.mark.parametrize("beta", [1.0, 0.7])

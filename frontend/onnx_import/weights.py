@@ -1,0 +1,130 @@
+"""The operands of linear operators: constants as integers times scales, activations as integers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import onnx
+
+from lutwright.frontend import ir
+from lutwright.frontend.onnx_import import joint
+from lutwright.frontend.onnx_import.constants import LARGEST, common_step, on_grid
+from lutwright.frontend.onnx_import.expressions import affine
+from lutwright.frontend.onnx_import.staircase import staircase, values_on_interval
+from lutwright.frontend.onnx_import.state import Import, Refused
+from lutwright.frontend.onnx_import.values import (
+    Anything,
+    Constant,
+    Lattice,
+    Pending,
+    Product,
+    Quantized,
+    Raw,
+    Real,
+    Value,
+    aligned,
+    reduced,
+)
+
+MOST_LEVELS = 2**16  # values of an activation that gets a grid of its own
+QUANTIZE = "Quantize its activations just before it"
+FROM_INPUT = "Name the grid of the model's input with --input, for example --input int8 or --input 'fixed<16,6>'"
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """Rows of integers with one step each: real[n, k] = step[n] * q[n, k] for activations' integers.
+
+    `real` is without the activations' scale.
+    """
+
+    q: ir.Array
+    step: Real
+    real: Real
+
+    @classmethod
+    def of(cls, q: ir.Array, scale: Real, x_scale: Real) -> Weights:
+        """q and scale [N, K]; x_scale [K], or [N, K], of the activations."""
+        real = scale * q
+        scales = np.broadcast_to(x_scale * scale, q.shape)
+        if (scales == scales[:, :1]).all():
+            return cls(np.ascontiguousarray(q), scales[:, 0].copy(), real)
+        steps, folded = np.empty(len(q)), np.empty(q.shape, np.int64)
+        for row in range(len(q)):
+            steps[row], factors = common_step(scales[row])
+            product = factors * q[row]
+            if np.abs(product).max() > LARGEST:
+                raise Refused(
+                    "its inputs or weights have different scales along the axis that it sums over",
+                    "Quantize them with one scale, or with scales that are powers of two",
+                )
+            folded[row] = product.astype(np.int64)
+        return cls(folded, steps, real)
+
+
+def product_of(x: Quantized, dequantized: bool, w_scale: Real) -> Product | None:
+    """What a fused quantizer needs, if both operands are dequantized and the activations have one scale."""
+    if not (x.dequantized and dequantized and x.scale.size == 1 and x.offset.size == 1):
+        return None
+    return Product(x.scale.astype(np.float32).reshape(()), reduced(w_scale.astype(np.float32)))
+
+
+def integers(state: Import, node: onnx.NodeProto, value: Value | None) -> Quantized:
+    """The value as integers with a scale: as it is, by folding an affine chain, or by a staircase on its own grid."""
+    if isinstance(value, Raw):
+        raise Refused("its activations come from a model input that the graph does not quantize", FROM_INPUT)
+    if isinstance(value, Quantized):
+        return value
+    assert isinstance(value, Pending)
+    if len(value.sources) > 1:
+        return joint.combined(state, f"{node.name}_input", value)
+    folded = affine(value.sources, value.expression)
+    if folded is not None:
+        source = value.source
+        scale, offset = (reduced(aligned(part, len(source.shape))) for part in (folded[0][0], folded[1]))
+        return replace(source, scale=scale, offset=offset, dequantized=False, product=None)
+    return _own_grid(state, node, value)
+
+
+def _own_grid(state: Import, node: onnx.NodeProto, value: Pending) -> Quantized:
+    """What the chain's values are exact multiples of: relu of a quantized tensor keeps the tensor's own scale."""
+    source = value.source
+    reals = values_on_interval(state, value, MOST_LEVELS)
+    if not np.isfinite(reals).all():
+        raise Refused("the function before it gives infinite values", QUANTIZE)
+    step = float(np.abs(source.scale.flat[0]))
+    if step == 0 or (np.asarray(np.round(reals / step) * step).astype(source.dtype) != reals).any():
+        grid = on_grid(reals)
+        if grid is None:
+            raise Refused("the function before it gives values that are no small integers times a scale", QUANTIZE)
+        step = grid[0]
+
+    def levels(real: Anything) -> ir.Array:
+        return np.asarray(np.round(real.astype(np.float64) / step)).astype(np.int64)
+
+    result = staircase(state, f"{node.name}_input", value, levels, ())
+    return replace(result, scale=np.asarray(step), offset=np.asarray(0.0))
+
+
+def lattice_of(value: Constant) -> Lattice:
+    """The constant as integers times a scale: as quantizers declared it, or on the grid that each output row is on.
+
+    The rows are those of the last axis of a matrix [K, N], and of the first axis of a kernel [N, C, ...].
+    """
+    if not np.isfinite(value.array).all():
+        raise Refused("its weights hold NaN or infinity", "Check the training and the export")
+    if value.lattice is not None:
+        return value.lattice
+    array = value.array.astype(np.float64)
+    if (array == np.round(array)).all():
+        return Lattice(array.astype(np.int64), np.broadcast_to(np.ones(()), array.shape), value.array.dtype)
+    axis = -1 if array.ndim == 2 else 0
+    rows = np.moveaxis(array, axis, 0)
+    q, scale = np.empty(rows.shape, np.int64), np.empty(rows.shape)
+    for row in range(len(rows)):
+        grid = on_grid(rows[row])
+        if grid is None:
+            raise Refused("its weights are not quantized", "Quantize them, for example with `lutwright quantize`")
+        scale[row], q[row] = grid
+    return Lattice(np.moveaxis(q, 0, axis), np.moveaxis(scale, 0, axis), value.array.dtype)
