@@ -29,6 +29,8 @@ def fold(state: Import, node: onnx.NodeProto, inputs: Sequence[Constant | None])
 
 def _lattice(state: Import, node: onnx.NodeProto, inputs: Sequence[Constant | None]) -> Lattice | None:
     kind, operands = node.op_type, [value for value in inputs if value is not None]
+    if kind == "DequantizeLinear":
+        return _dequantized(node, operands)
     if kind == "Mul" and operands[0].lattice is None:
         operands.reverse()
     if not operands or operands[0].lattice is None:
@@ -38,14 +40,31 @@ def _lattice(state: Import, node: onnx.NodeProto, inputs: Sequence[Constant | No
     if kind in MOVES:
         return replace(lattice, q=state.execute(node, [q, *rest])[0], scale=state.execute(node, [scale, *rest])[0])
     if kind == "Cast" and attribute(node, "to", 0) in FLOATS:
-        return replace(lattice, dtype=helper.tensor_dtype_to_np_dtype(attribute(node, "to", 0)))
+        return replace(lattice, dtype=helper.tensor_dtype_to_np_dtype(attribute(node, "to", 0)), codes=None)
     if kind == "Neg":
-        return replace(lattice, q=-q)
+        return replace(lattice, q=-q, codes=None)
     if kind in ("Mul", "Div"):
         factor = rest[0].astype(np.float64)
         scale = np.asarray(scale * factor if kind == "Mul" else scale / factor)
-        return replace(lattice, q=np.broadcast_to(q, scale.shape), scale=scale)
+        return replace(lattice, q=np.broadcast_to(q, scale.shape), scale=scale, codes=None)
     return None
+
+
+def _dequantized(node: onnx.NodeProto, operands: Sequence[Constant]) -> Lattice:
+    """Codes less their zero points, times the scales: for the whole tensor, along an axis, or in blocks of it."""
+    codes, scale, *zero = (value.array for value in operands)
+    shift = zero[0].astype(np.int64) if zero else np.zeros(scale.shape, np.int64)
+    axis = attribute(node, "axis", 1) % max(1, codes.ndim)
+    if scale.ndim == 1 and scale.size > 1:
+        column = (1,) * axis + (-1,) + (1,) * (codes.ndim - 1 - axis)
+        scale, shift = scale.reshape(column), np.broadcast_to(shift, scale.shape).reshape(column)
+    elif scale.ndim > 1:
+        size = attribute(node, "block_size", 0)
+        rows = np.arange(codes.shape[axis]) // size
+        scale, shift = scale.take(rows, axis), np.broadcast_to(shift, scale.shape).take(rows, axis)
+    real = np.broadcast_to(scale.astype(np.float64).reshape(scale.shape if scale.size > 1 else ()), codes.shape)
+    q = codes.astype(np.int64) - (shift if shift.size > 1 else shift.reshape(()))
+    return Lattice(q, real, scale.dtype, codes.dtype)
 
 
 def shape_of_raw(state: Import, node: onnx.NodeProto, inputs: Sequence[Value | None]) -> list[Value]:

@@ -13,6 +13,7 @@ from lutwright.frontend.nodes import Conv
 from lutwright.frontend.nodes.windows import Window
 from lutwright.frontend.onnx_import.geometry import window_of
 from lutwright.frontend.onnx_import.joint import centred
+from lutwright.frontend.onnx_import.linear import with_bias
 from lutwright.frontend.onnx_import.state import Import, Refused, attribute, constant, operator
 from lutwright.frontend.onnx_import.values import (
     Anything,
@@ -121,24 +122,24 @@ def convolve(
         raise Refused(f"its input of shape {x.shape} has no batch axis", "Keep the batch as axis 0")
     rows, rank = kernel.q.shape[0], len(x.shape)
     w_scale = kernel.scale.reshape(rows, -1)[:, 0]
-    product = product_of(x, kernel.lattice.dequantized, w_scale.reshape(rows, *(1,) * (rank - 2)))
-    if product is not None and (kernel.scale.reshape(rows, -1) != w_scale[:, np.newaxis]).any():
-        product = None
-    b = bias.lattice if isinstance(bias, Constant) else None
-    if product is not None and (bias is None or (b is not None and b.dequantized)):
-        return _fusible(state, node, x, kernel, window, b, product)
-    padded = x
-    value = 0
-    if window.padded:
-        padded, value = _zero(state, node, x)
-    result = _real(state, node, padded, kernel, window, value)
+    column = w_scale.reshape(rows, *(1,) * (rank - 2))
+    uniform = bool((kernel.scale.reshape(rows, -1) == w_scale[:, np.newaxis]).all())
+    product = product_of(x, kernel.lattice.codes, column) if uniform and node.op_type == "Conv" else None
+    if product is not None:
+        result = _fusible(state, node, x, kernel, window, product)
+    else:
+        padded, value = _zero(state, node, x) if window.padded else (x, 0)
+        result = _real(state, node, padded, kernel, window, value)
     if bias is None:
         return result
     c = constant(bias, "bias")
     if c.shape != (rows,) or not np.isfinite(c).all():
         raise Refused(f"its bias of shape {c.shape} must be finite and have {rows} elements", "Export the model again")
-    column = c.astype(np.float64).reshape(rows, *(1,) * (rank - 2))
-    return replace(result, offset=reduced(aligned(result.offset, rank) + column))
+    lattice = bias.lattice if isinstance(bias, Constant) else None
+    lattice = lattice and replace(lattice, q=lattice.q.reshape(column.shape))
+    term = Constant(c.reshape(column.shape), lattice)
+    offset = reduced(aligned(result.offset, rank) + term.array.astype(np.float64))
+    return replace(result, offset=offset, product=with_bias(result.product, term))
 
 
 def _fusible(
@@ -147,23 +148,16 @@ def _fusible(
     x: Quantized,
     kernel: Kernel,
     window: Window,
-    bias: Lattice | None,
     product: Product,
 ) -> Quantized:
     """Operands as DequantizeLinear gives them: the node's integers are the accumulator that executors have."""
     zero, rows = round(float(-x.offset.flat[0] / x.scale.flat[0])), kernel.q.shape[0]
     term = -zero * kernel.q.reshape(rows, -1).sum(axis=1)
-    if bias is not None:
-        if bias.q.shape != (rows,):
-            raise Refused(f"its bias of shape {bias.q.shape} must have {rows} elements", "Export the model again")
-        term = term + bias.q
     built = channels_last(state, node, x, lambda source: Conv.of(
         state.name(node.name), source, np.ascontiguousarray(kernel.rows(kernel.q)), term, window, kernel.groups, zero
     ))  # fmt: skip
     scale = reduced(x.scale.reshape(()) * product.w_scale.astype(np.float64))
-    return replace(
-        built, scale=scale, offset=np.zeros(()), dtype=kernel.lattice.dtype, dequantized=False, product=product
-    )
+    return replace(built, scale=scale, offset=np.zeros(()), dtype=kernel.lattice.dtype, codes=None, product=product)
 
 
 def _real(
@@ -187,7 +181,7 @@ def _real(
     if x_offset.any():
         offset = _offset(x, x_offset, kernel, window, pad_value)
     scale = weights.step.reshape(rows, *(1,) * (rank - 2))
-    return replace(built, scale=reduced(scale), offset=offset, dtype=kernel.lattice.dtype, dequantized=False)
+    return replace(built, scale=reduced(scale), offset=offset, dtype=kernel.lattice.dtype, codes=None)
 
 
 def _offset(x: Quantized, x_offset: Real, kernel: Kernel, window: Window, pad_value: int) -> Real:

@@ -41,7 +41,14 @@ def dequantize_linear(q: Array, scale: Scale, zero: int | Array) -> Array:
 
 
 def requantize(
-    acc: Array, x_scale: Scale, w_scale: Scale, y_scale: Scale, y_zero: int, lo: int, hi: int, alpha: float = 1.0
+    acc: Array,
+    x_scale: Scale,
+    w_scale: Scale,
+    y_scale: Scale,
+    y_zero: int | Array,
+    lo: int,
+    hi: int,
+    alpha: float = 1.0,
 ) -> Array:
     """QLinearConv, QLinearMatMul, QGemm: the int32 sum (bias within it) in float32, times ((alpha·x)·w)/y, rounded."""
     with np.errstate(all="ignore"):

@@ -20,6 +20,7 @@ from lutwright.frontend.onnx_import.values import (
     Apply,
     Constant,
     Expression,
+    Host,
     Pending,
     Quantized,
     Raw,
@@ -76,7 +77,7 @@ def hardware_output(source: Source, state: Import) -> str | None:
     for tensor in reversed(tensors):
         if hardware_value(state, tensor) is not None:
             part = _between(source, state, source.outputs, tensor)
-            if part is not None and not any(_integer(node) for node in part[0]):
+            if part is not None and not any(_integer(state, node) for node in part[0]):
                 return str(tensor)
     return None
 
@@ -109,7 +110,10 @@ def _write(writer: Writer, expression: Expression, real: str, output: str) -> li
     return operators
 
 
-def _integer(node: onnx.NodeProto) -> bool:
+def _integer(state: Import, node: onnx.NodeProto) -> bool:
+    """Whether the node is the hardware's work. What follows an operator of the host's is not."""
+    if isinstance(state.values[node.output[0]], Host):
+        return False
     operator = OPERATORS.get((node.domain, node.op_type))
     return node.op_type in LAYERS or (operator is not None and operator.integer)
 

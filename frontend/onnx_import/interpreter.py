@@ -15,6 +15,7 @@ from lutwright.frontend.onnx_import import (
     elementwise,
     linear,
     pooling,
+    qdq,
     qonnx,
     selection,
     structural,
@@ -25,7 +26,9 @@ from lutwright.frontend.onnx_import.source import Source
 from lutwright.frontend.onnx_import.state import OPERATORS, Entry, Import, Refused
 from lutwright.frontend.onnx_import.values import Constant, Host, Pending, Quantized, Raw, Unknown, Value
 
-REGISTERED = (convolution, elementwise, linear, pooling, qonnx, selection, structural)  # importing them fills OPERATORS
+# Importing them fills OPERATORS.
+REGISTERED = (convolution, elementwise, linear, pooling, qdq, qonnx, selection, structural)
+QUANTIZERS = {"QuantizeLinear", "DequantizeLinear"}  # which the host can run after operators of its own
 LAYERS = {  # no host's work: refused where they are not supported, even if only outputs follow
     *("Conv", "ConvTranspose", "ConvInteger", "MatMulInteger", "Einsum", "LSTM", "GRU", "RNN", "Attention"),
     *("QLinearConv", "QLinearMatMul", "DeformConv", "If", "Loop", "Scan"),
@@ -70,7 +73,7 @@ def _results(state: Import, node: onnx.NodeProto, inputs: list[Value | None]) ->
         return [Unknown()] * len(node.output)
     hosts = [value for value in present if isinstance(value, Host)]
     if hosts:
-        if operator is None or not operator.integer:
+        if operator is None or not operator.integer or (standard and node.op_type in QUANTIZERS):
             return [hosts[0]] * len(node.output)
         if hosts[0].refusal not in state.refusals:
             state.refusals.append(hosts[0].refusal)

@@ -57,7 +57,14 @@ def joint_staircase(
     state: Import, wish: str, value: Pending, levels: Levels, parameters: Sequence[Anything]
 ) -> Quantized:
     """As `staircase`, for several sources with at most MOST_COMBINATIONS; the scale and offset are the caller's."""
-    axes, rule = varying_axes(value, parameters), function(state, value, levels, parameters)
+    return joint_staircase_of(state, wish, value, function(state, value, levels, parameters), parameters)
+
+
+def joint_staircase_of(
+    state: Import, wish: str, value: Pending, rule: Rule, parameters: Sequence[Anything]
+) -> Quantized:
+    """As `staircase_of`, for several sources; the value's expression says which sums or products may carry the rule."""
+    axes = varying_axes(value, parameters)
     forms = list(_forms(value, axes))
 
     def build(sources: tuple[ir.Node, ...], rows: int) -> ir.Node:

@@ -9,11 +9,13 @@ import numpy as np
 import onnx
 
 from lutwright.frontend import nodes
+from lutwright.frontend.onnx_import.fused import quantize_bias
 from lutwright.frontend.onnx_import.joint import centred
 from lutwright.frontend.onnx_import.state import Import, Refused, attribute, constant, operator
 from lutwright.frontend.onnx_import.values import (
     Constant,
     Lattice,
+    Product,
     Quantized,
     Value,
     aligned,
@@ -71,23 +73,29 @@ def gemm(state: Import, node: onnx.NodeProto, inputs: list[Value | None]) -> Seq
         result = replace(result, scale=np.asarray(result.scale * alpha))
     if not rest or rest[0] is None:
         return [result]
-    return [biased(state, result, rest[0], beta)]
+    return [biased(result, rest[0], beta)]
 
 
-def biased(state: Import, result: Quantized, bias: Value, beta: float = 1.0) -> Quantized:
+def biased(result: Quantized, bias: Value, beta: float = 1.0) -> Quantized:
     """The sums plus beta * bias: that of a dequantized product goes into the node, any other into the offset."""
     c = constant(bias, "bias")
     if not fits(c.shape, result.shape) or not np.isfinite(c).all():
         raise Refused(f"its bias of shape {c.shape} must be finite and fit {result.shape}", "Export the model again")
-    lattice = bias.lattice if isinstance(bias, Constant) else None
-    node, rank = result.node, len(result.shape)
-    per_row = c.size == 1 or c.size == c.shape[-1]
-    if result.product is not None and lattice is not None and lattice.dequantized and beta == 1 and per_row:
-        assert isinstance(node, nodes.Dense)
-        terms = node.bias + np.broadcast_to(lattice.q.ravel(), node.bias.shape)
-        return replace(result, node=state.replace(node, replace(node, bias=terms)))
     real = np.asarray(c * c.dtype.type(beta)).astype(np.float64)
-    return replace(result, offset=reduced(aligned(result.offset, rank) + real), product=None)
+    offset = reduced(aligned(result.offset, len(result.shape)) + real)
+    return replace(result, offset=offset, product=with_bias(result.product, bias) if beta == 1 else None)
+
+
+def with_bias(product: Product | None, bias: Value | None) -> Product | None:
+    """As fused operators add it: an int32 bias as it is, a float one rounded to the accumulator's grid."""
+    if product is None or not isinstance(bias, Constant):
+        return product
+    integer = bias.lattice is not None and bias.lattice.codes == np.int32
+    if bias.lattice is not None and integer:
+        added = bias.lattice.q
+    else:
+        added = quantize_bias(bias.array, product.x_scale, product.w_scale)
+    return replace(product, bias=product.bias + added)
 
 
 def dense(state: Import, node: onnx.NodeProto, x: Quantized, weight: Lattice, alpha: float = 1.0) -> Quantized:
@@ -98,7 +106,7 @@ def dense(state: Import, node: onnx.NodeProto, x: Quantized, weight: Lattice, al
     if x.batched and rank == 1:
         raise Refused("it would sum over the batch", "Keep the batch as axis 0")
     name, shape = state.name(node.name or node.op_type), (*x.shape[:-1], outer)
-    product = product_of(x, weight.dequantized, np.asarray(weight.scale[0])) if alpha == 1 else None
+    product = product_of(x, weight.codes, np.asarray(weight.scale[0])) if alpha == 1 else None
     if product is not None and not varies(weight.scale, 0):
         zero = round(float(-x.offset.flat[0] / x.scale.flat[0]))
         result = state.add(nodes.Dense.of(name, x.node, np.ascontiguousarray(weight.q.T), -zero * weight.q.sum(axis=0)))
@@ -129,9 +137,7 @@ def _of_activations(state: Import, node: onnx.NodeProto, left: Quantized, right:
     a = state.broadcast(centred(state, node.name, left), (*lead, *left.shape[-2:]), f"{node.name}_a")
     b = state.broadcast(centred(state, node.name, right), (*lead, *right.shape[-2:]), f"{node.name}_b")
     result = state.add(nodes.MatMul.of(state.name(node.name), a.node, b.node))
-    product = None
-    if left.dequantized and right.dequantized:
-        product = product_of(left, True, right.scale)
+    product = product_of(left, right.codes, right.scale)
     scale = np.asarray(a.scale * b.scale)
     shape = (*lead, left.shape[-2], right.shape[-1])
     return Quantized(result, shape, True, scale, np.zeros(()), left.dtype, product=product)

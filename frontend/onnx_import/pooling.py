@@ -21,6 +21,7 @@ from lutwright.frontend.onnx_import.state import Import, Refused, attribute, con
 from lutwright.frontend.onnx_import.values import (
     Anything,
     Constant,
+    Mean,
     Pending,
     Quantized,
     Real,
@@ -30,9 +31,10 @@ from lutwright.frontend.onnx_import.values import (
     reduced,
     varies,
 )
-from lutwright.frontend.onnx_import.weights import integers
+from lutwright.frontend.onnx_import.weights import EIGHT_BITS, integers
 
 Activation = Quantized | Pending
+POOLS = ("AveragePool", "GlobalAveragePool")  # those that executors fuse with quantizers
 
 
 @operator("MaxPool", "GlobalMaxPool", integer=True)
@@ -110,7 +112,7 @@ def maximum(state: Import, node: onnx.NodeProto, x: Activation, window: Window) 
     x = replace(x, scale=_checked(x.scale, x.shape), offset=_checked(x.offset, x.shape))
     source = _oriented(state, node, x, x.scale > 0)
     pooled = _pooled(state, node, source, "max", window)
-    return replace(pooled, scale=source.scale, offset=source.offset, dequantized=x.dequantized)
+    return replace(pooled, scale=source.scale, offset=source.offset, codes=x.codes)
 
 
 def total(state: Import, node: onnx.NodeProto, x: Quantized, window: Window) -> Quantized:
@@ -138,9 +140,12 @@ def average(state: Import, node: onnx.NodeProto, x: Quantized, window: Window, i
     number = counts.astype(np.float64).reshape(1, 1, *counts.shape) if (counts != counts.flat[0]).any() else None
     if number is None:
         number = np.full((1,) * rank, float(counts.flat[0]))
-    return replace(
-        summed, scale=reduced(np.asarray(summed.scale / number)), offset=reduced(np.asarray(summed.offset / number))
-    )
+    mean = None
+    if x.codes in EIGHT_BITS and x.scale.size == x.offset.size == 1 and not window.padded:
+        zero, whole = round(float(-x.offset.flat[0] / x.scale.flat[0])), node.op_type == "GlobalAveragePool"
+        mean = Mean(x.scale.astype(np.float32).reshape(()), zero, math.prod(window.kernel), reduced(number), whole)
+    scale, offset = (reduced(np.asarray(part / number)) for part in (summed.scale, summed.offset))
+    return replace(summed, scale=scale, offset=offset, mean=mean if node.op_type in POOLS else None)
 
 
 def _window_sums(x: Quantized, window: Window) -> Real:
@@ -199,7 +204,7 @@ def _oriented(state: Import, node: onnx.NodeProto, source: Quantized, rising: An
 
 def _negated(value: Quantized | Pending) -> Quantized:
     assert isinstance(value, Quantized)
-    return replace(value, scale=-value.scale, offset=-value.offset, dequantized=False, product=None)
+    return replace(value, scale=-value.scale, offset=-value.offset, codes=None, product=None)
 
 
 def _axes(node: onnx.NodeProto, x: Activation, given: Value | None) -> list[int]:

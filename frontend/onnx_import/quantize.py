@@ -9,7 +9,7 @@ import onnx
 
 from lutwright.frontend import ir
 from lutwright.frontend.onnx_import.joint import joint_staircase
-from lutwright.frontend.onnx_import.quantizer import DTYPE, Quantizer
+from lutwright.frontend.onnx_import.quantizer import Quantizer
 from lutwright.frontend.onnx_import.staircase import staircase
 from lutwright.frontend.onnx_import.state import Entry, Import, Refused
 from lutwright.frontend.onnx_import.values import Constant, Pending, Quantized, Raw, Value, fits, pending
@@ -29,14 +29,14 @@ def quantize(state: Import, node: onnx.NodeProto, value: Value, quantizer: Quant
             raise Refused("it quantizes constants that are not numbers", "Check the training and the export")
         with np.errstate(over="ignore"):
             q = quantizer.levels(value.array, *quantizer.parameters)
-        real = np.asarray(quantizer.scale * q + quantizer.offset).astype(DTYPE)
+        real = np.asarray(quantizer.scale * q + quantizer.offset).astype(quantizer.dtype)
         return Constant(real, quantizer.lattice(q))
     if isinstance(value, Raw):
         return _entry(state, node, value, quantizer)
     value = pending(value)
     resolve = staircase if len(value.sources) == 1 else joint_staircase
     result = resolve(state, node.name, value, quantizer.levels, quantizer.parameters)
-    return replace(result, scale=quantizer.scale, offset=quantizer.offset, dtype=DTYPE)
+    return replace(result, scale=quantizer.scale, offset=quantizer.offset, dtype=quantizer.dtype)
 
 
 def _entry(state: Import, node: onnx.NodeProto, value: Raw, quantizer: Quantizer) -> Quantized:
@@ -49,6 +49,6 @@ def _entry(state: Import, node: onnx.NodeProto, value: Raw, quantizer: Quantizer
     batched = state.batched(value.shape)
     shape = value.shape[1:] if batched else value.shape
     entry = state.add(ir.Input(state.name("input"), (), ir.Type(shape, quantizer.lo, quantizer.hi)))
-    result = Quantized(entry, value.shape, batched, quantizer.scale, quantizer.offset, DTYPE)
+    result = Quantized(entry, value.shape, batched, quantizer.scale, quantizer.offset, quantizer.dtype)
     state.entry = Entry(node.input[0], quantizer, result, node)
     return result

@@ -31,14 +31,15 @@ class Quantizer:
     scale: Real
     offset: Real
     emit: Callable[[Writer, str, np.dtype[Any]], str]
+    dtype: np.dtype[Any] = DTYPE
 
     def lattice(self, q: ir.Array) -> Lattice | None:
         """The quantized constant as `scale * integers` without offset, if there is such a form."""
         scale, offset = np.broadcast_to(self.scale, q.shape), np.broadcast_to(self.offset, q.shape)
         shift = offset / scale
         if (shift == np.round(shift)).all():
-            return Lattice(q + shift.astype(np.int64), scale, DTYPE)
+            return Lattice(q + shift.astype(np.int64), scale, self.dtype)
         twice = 2 * shift
         if (twice == np.round(twice)).all():
-            return Lattice(2 * q + twice.astype(np.int64), scale / 2, DTYPE)
+            return Lattice(2 * q + twice.astype(np.int64), scale / 2, self.dtype)
         return None

@@ -34,8 +34,19 @@ Rule = Callable[..., Anything]  # the sources' integers, [V, rows] each, to inte
 
 
 def staircase(state: Import, wish: str, value: Pending, levels: Levels, parameters: Sequence[Anything]) -> Quantized:
-    """The integers `levels(expression(source), *parameters)` as an IR node; its scale and offset are the caller's."""
-    rule, certain = function(state, value, levels, parameters), monotone(value.expression)
+    """The integers `levels(expression(source), *parameters)` as an IR node; its scale and offset are the caller's.
+
+    `levels` is monotone.
+    """
+    return staircase_of(
+        state, wish, value, function(state, value, levels, parameters), parameters, monotone(value.expression)
+    )
+
+
+def staircase_of(
+    state: Import, wish: str, value: Pending, rule: Rule, parameters: Sequence[Anything], certain: bool
+) -> Quantized:
+    """The integers `rule(integers of the source)`, certainly monotone or not; `parameters` vary with the channels."""
 
     def build(sources: tuple[ir.Node, ...], rows: int) -> ir.Node:
         (source,) = sources

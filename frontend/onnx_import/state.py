@@ -18,9 +18,12 @@ from lutwright.frontend.onnx_import.quantizer import Quantizer
 from lutwright.frontend.onnx_import.values import (
     Anything,
     Constant,
+    Host,
     Pending,
+    Product,
     Quantized,
     Shape,
+    Unknown,
     Value,
     map_constants,
     reduced,
@@ -97,6 +100,12 @@ class Import:
                 f"it fails on its inputs ({error})", "Check the model, for example with onnxruntime"
             ) from None
 
+    def shape_of(self, tensor: str) -> Shape:
+        """The shape of a tensor that has one: not of the host's share."""
+        value = self.values[tensor]
+        assert not isinstance(value, (Host, Unknown))
+        return value.shape
+
     def batched(self, shape: Shape) -> bool:
         return bool(shape) and shape[0] == self.batch
 
@@ -167,7 +176,9 @@ class Import:
             return reduced(move(np.broadcast_to(array, value.shape)))
 
         def quantized(source: Quantized) -> Quantized:
-            product = source.product and replace(source.product, w_scale=moved(source.product.w_scale))
+            product = source.product and Product(
+                source.product.x_scale, moved(source.product.w_scale), moved(source.product.bias)
+            )
             return replace(
                 source,
                 node=build(source.node),
@@ -176,6 +187,7 @@ class Import:
                 scale=moved(source.scale),
                 offset=moved(source.offset),
                 product=product,
+                mean=source.mean and replace(source.mean, count=moved(source.mean.count)),
             )
 
         if isinstance(value, Quantized):

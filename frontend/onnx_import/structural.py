@@ -114,8 +114,8 @@ def concat(state: Import, node: onnx.NodeProto, inputs: list[Value | None]) -> S
         reduced(np.concatenate([np.broadcast_to(aligned(array, rank), part.shape) for array, part in pairs], axis=axis))
         for pairs in ([(part.scale, part) for part in parts], [(part.offset, part) for part in parts])
     )
-    dequantized = all(part.dequantized for part in parts) and scale.size == offset.size == 1
-    return [Quantized(joined, shape, batched, scale, offset, parts[0].dtype, dequantized)]
+    same = all(part.codes == parts[0].codes for part in parts) and scale.size == offset.size == 1
+    return [Quantized(joined, shape, batched, scale, offset, parts[0].dtype, parts[0].codes if same else None)]
 
 
 @operator("Pad")
@@ -188,8 +188,8 @@ def embedding(state: Import, node: onnx.NodeProto, table: Value | None, indices:
     column = scale[:1]
     if (scale != column).any():
         raise Refused("its table has a scale for each row", "Quantize the embedding with one scale, or one a column")
-    dequantized = table.lattice is not None and table.lattice.dequantized and column.size == 1
-    return Quantized(made, shape, where.batched, reduced(column[0]), np.zeros(()), table.array.dtype, dequantized)
+    codes = table.lattice.codes if table.lattice is not None else None
+    return Quantized(made, shape, where.batched, reduced(column[0]), np.zeros(()), table.array.dtype, codes)
 
 
 @operator("Shape", "Size")

@@ -26,13 +26,13 @@ Anything = NDArray[Any]
 class Lattice:
     """A constant seen as `scale * q`, elementwise; both have the constant's shape. `dtype` is the constant's.
 
-    `dequantized`: the result of DequantizeLinear, moved at most.
+    `codes`: the type that DequantizeLinear made it of, moved at most; None for any other.
     """
 
     q: ir.Array
     scale: Real
     dtype: np.dtype[Any]
-    dequantized: bool = False
+    codes: np.dtype[Any] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,21 +49,37 @@ class Constant:
 
 @dataclass(frozen=True, eq=False)
 class Product:
-    """What a fused quantizer needs of an accumulator: the float32 scales of its two dequantized operands.
+    """What a fused quantizer needs of a sum of products of two dequantized operands: their float32 scales.
 
-    The accumulator's integers are the node's own (its offset is 0); `w_scale` broadcasts to the tensor's shape.
+    The executor's accumulator is the node's integers plus `bias`; `w_scale` and `bias` broadcast to the tensor's shape.
     """
 
     x_scale: Anything
     w_scale: Anything
+    bias: ir.Array
+
+
+@dataclass(frozen=True, eq=False)
+class Mean:
+    """What a fused quantizer needs of a pool's sum of 8-bit codes: their grid and how many they are.
+
+    `count` broadcasts to the tensor's shape; `whole` says that the window is all of space.
+    """
+
+    x_scale: Anything
+    x_zero: int
+    elements: int
+    count: Anything
+    whole: bool
 
 
 @dataclass(frozen=True, eq=False)
 class Quantized:
     """An IR node seen as `scale * q + offset`; `batched` says that axis 0 is the batch, which the IR node lacks.
 
-    `dequantized`: the result of DequantizeLinear, moved at most, so that executors fuse it into integer operators.
-    `product`: the sum of products of two such operands.
+    `codes`: the type that DequantizeLinear made it of, moved at most, so that executors fuse it into integer operators.
+    `product`: a sum of products of two such
+    operands, `mean`: a pool over one.
     """
 
     node: ir.Node
@@ -72,8 +88,9 @@ class Quantized:
     scale: Real
     offset: Real
     dtype: np.dtype[Any]
-    dequantized: bool = False
+    codes: np.dtype[Any] | None = None
     product: Product | None = None
+    mean: Mean | None = None
 
     @property
     def sample_shape(self) -> Shape:

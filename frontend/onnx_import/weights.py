@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import onnx
@@ -27,6 +28,7 @@ from lutwright.frontend.onnx_import.values import (
     reduced,
 )
 
+EIGHT_BITS = (np.dtype(np.int8), np.dtype(np.uint8))  # the types that executors have fused operators for
 MOST_LEVELS = 2**16  # values of an activation that gets a grid of its own
 QUANTIZE = "Quantize its activations just before it"
 FROM_INPUT = "Name the grid of the model's input with --input, for example --input int8 or --input 'fixed<16,6>'"
@@ -63,11 +65,11 @@ class Weights:
         return cls(folded, steps, real)
 
 
-def product_of(x: Quantized, dequantized: bool, w_scale: Real) -> Product | None:
-    """What a fused quantizer needs, if both operands are dequantized and the activations have one scale."""
-    if not (x.dequantized and dequantized and x.scale.size == 1 and x.offset.size == 1):
+def product_of(x: Quantized, codes: np.dtype[Any] | None, w_scale: Real) -> Product | None:
+    """What a fused quantizer needs, if both operands are made of 8-bit codes and the activations have one scale."""
+    if x.codes not in EIGHT_BITS or codes not in EIGHT_BITS or x.scale.size > 1 or x.offset.size > 1:
         return None
-    return Product(x.scale.astype(np.float32).reshape(()), reduced(w_scale.astype(np.float32)))
+    return Product(x.scale.astype(np.float32).reshape(()), reduced(w_scale.astype(np.float32)), np.zeros((), np.int64))
 
 
 def integers(state: Import, node: onnx.NodeProto, value: Value | None) -> Quantized:
@@ -83,7 +85,7 @@ def integers(state: Import, node: onnx.NodeProto, value: Value | None) -> Quanti
     if folded is not None:
         source = value.source
         scale, offset = (reduced(aligned(part, len(source.shape))) for part in (folded[0][0], folded[1]))
-        return replace(source, scale=scale, offset=offset, dequantized=False, product=None)
+        return replace(source, scale=scale, offset=offset, codes=None, product=None)
     return _own_grid(state, node, value)
 
 
