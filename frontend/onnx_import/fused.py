@@ -4,11 +4,13 @@ Arrays of codes in, int64 arrays out; scales are float32, zero points integers, 
 Established against onnxruntime 1.32 on x86-64 (tests/frontend/test_fused.py runs each operator over all its codes).
 docs/qdq_fusion.md lists which QDQ groups become which of these operators.
 
-They differ at ties. quantize_linear and requantize round half to even and then add the zero point; q_mul and
+The operators differ at ties. quantize_linear and requantize round half to even and then add the zero point; q_mul and
 q_average_pool add the zero point in float32 and then round; q_add has the zero points inside a fixed part and two fused
-multiply-adds, so that the same reals as int8 and as uint8 codes can give neighbouring results. Values beyond int32
-saturate here; on x86-64 onnxruntime's q_add, q_mul and q_average_pool let them wrap to the lowest code, which needs a
-ratio of scales above 2^23. Vector bodies and tails agree in every operator.
+multiply-adds. So these three can give neighbouring results for the same reals as int8 and as uint8 codes, and
+onnxruntime turns some int8 groups into uint8 ones (docs/qdq_fusion.md, the int8 rule).
+
+Values beyond int32 saturate here; on x86-64 onnxruntime's q_add, q_mul and q_average_pool let them wrap to the lowest
+code, which needs a ratio of scales above 2^23. Vector bodies and tails agree in every operator.
 """
 
 from __future__ import annotations
