@@ -24,7 +24,7 @@ from lutwright.frontend.onnx_import.interpreter import interpret
 from lutwright.frontend.onnx_import.source import Source, read
 from lutwright.frontend.onnx_import.state import Import
 from lutwright.frontend.onnx_import.values import Pending, Quantized
-from lutwright.frontend.passes import run_passes
+from lutwright.frontend.passes import drop_dead, run_passes
 
 Anything = NDArray[Any]
 __all__ = ["Model", "Tensor", "compare_reference", "compare_tensor", "load"]
@@ -50,12 +50,13 @@ class Model:
 
     `pre` maps the user's input to the integers of `graph.input`, `post` the integers of `graph.output` (as float64) to
     the user's outputs. Both hold plain ONNX operators only and must run without graph optimizations. `tensors` has
-    every quantized ONNX tensor that the graph computes. `grid` is the input's, where the graph does not quantize it.
-    `elementwise` names the outputs that are elementwise functions of the hardware's output.
+    every quantized ONNX tensor, by its name. `grid` is the input's, where the graph does not quantize it.
+    `imported` is the graph before the passes: it computes every tensor of `tensors`. `elementwise` names the outputs that are elementwise functions of the hardware's output.
     `pre_nodes` and `post_nodes` are the ONNX nodes that the host runs: name and operator.
     """
 
     graph: Graph
+    imported: Graph
     pre: onnx.ModelProto
     post: onnx.ModelProto
     input_name: str
@@ -215,12 +216,14 @@ def assemble(source: Source, state: Import) -> Model:
     value = host.hardware_value(state, cut)
     assert value is not None
     last = value.source
-    graph = run_passes(verify(Graph(tuple(state.nodes), last.node.name)))
+    imported = drop_dead(verify(Graph(tuple(state.nodes), last.node.name)))
+    graph = run_passes(imported)
     shape = source.shape(state.batch)
     pre, pre_nodes = host.pre(source, state, entry)
     post, post_nodes = host.post(source, state, cut)
     return Model(
         graph=graph,
+        imported=imported,
         pre=pre,
         post=post,
         input_name=source.input,
@@ -232,7 +235,7 @@ def assemble(source: Source, state: Import) -> Model:
         tensors={
             name: tensor(name, value)
             for name, value in state.values.items()
-            if isinstance(value, Quantized) and value.node.name in graph.by_name
+            if isinstance(value, Quantized) and value.node.name in imported.by_name
         },
         batch=state.batch or 1,
         batched=state.batch > 0,
