@@ -51,7 +51,8 @@ class Model:
     `pre` maps the user's input to the integers of `graph.input`, `post` the integers of `graph.output` (as float64) to
     the user's outputs. Both hold plain ONNX operators only and must run without graph optimizations. `tensors` has
     every quantized ONNX tensor, by its name. `grid` is the input's, where the graph does not quantize it.
-    `imported` is the graph before the passes: it computes every tensor of `tensors`. `elementwise` names the outputs that are elementwise functions of the hardware's output.
+    `imported` is the graph before the passes: it computes every tensor of `tensors`.
+    `elementwise` names the outputs that are elementwise functions of the hardware's output.
     `pre_nodes` and `post_nodes` are the ONNX nodes that the host runs: name and operator.
     """
 

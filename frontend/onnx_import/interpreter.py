@@ -17,6 +17,7 @@ from lutwright.frontend.onnx_import import (
     pooling,
     qdq,
     qonnx,
+    qoperator,
     selection,
     structural,
     weights,
@@ -27,7 +28,7 @@ from lutwright.frontend.onnx_import.state import OPERATORS, Entry, Import, Refus
 from lutwright.frontend.onnx_import.values import Constant, Host, Pending, Quantized, Raw, Unknown, Value
 
 # Importing them fills OPERATORS.
-REGISTERED = (convolution, elementwise, linear, pooling, qdq, qonnx, selection, structural)
+REGISTERED = (convolution, elementwise, linear, pooling, qdq, qonnx, qoperator, selection, structural)
 QUANTIZERS = {"QuantizeLinear", "DequantizeLinear"}  # which the host can run after operators of its own
 LAYERS = {  # no host's work: refused where they are not supported, even if only outputs follow
     *("Conv", "ConvTranspose", "ConvInteger", "MatMulInteger", "Einsum", "LSTM", "GRU", "RNN", "Attention"),
@@ -68,7 +69,7 @@ def _results(state: Import, node: onnx.NodeProto, inputs: list[Value | None]) ->
     if operator is None and (not standard or not onnx.defs.has(node.op_type) or node.op_type in LAYERS):
         where = "" if standard else f" of domain '{node.domain}'"
         raise Refused(f"the operator{where} is not supported yet", UNSUPPORTED_FIX)
-    _check_arity(state, node, len(inputs), len(present), operator.arity if operator is not None else 0)
+    _check_arity(state, node, len(inputs), len(present), operator.arity if operator is not None else None)
     if any(isinstance(value, Unknown) for value in present):
         return [Unknown()] * len(node.output)
     hosts = [value for value in present if isinstance(value, Host)]
@@ -91,14 +92,14 @@ def _results(state: Import, node: onnx.NodeProto, inputs: list[Value | None]) ->
     return operator.handler(state, node, inputs)
 
 
-def _check_arity(state: Import, node: onnx.NodeProto, count: int, present: int, arity: int) -> None:
+def _check_arity(state: Import, node: onnx.NodeProto, count: int, present: int, arity: tuple[int, int] | None) -> None:
     if arity:
-        low, high = arity, arity
+        low, high = arity
     else:
         try:
             schema = onnx.defs.get_schema(node.op_type, state.opset, node.domain)
         except onnx.defs.SchemaError:
             raise Refused(f"ONNX opset {state.opset} does not have it", "Export with the opset that has it") from None
         low, high = schema.min_input, schema.max_input
-    if not low <= count <= high or (arity and present < arity):
+    if not low <= count <= high or (arity and present < low):
         raise Refused(f"it must have {low} to {high} inputs, not {count}", "Export the model again")

@@ -107,18 +107,7 @@ def quantize_linear(state: Import, node: onnx.NodeProto, inputs: list[Value | No
         result = _fused(state, node, x, grid)
         if result is not None:
             return [of_codes(result, grid)]
-    s, z = grid.scale, grid.zero
-    quantizer = Quantizer(
-        grid.lo,
-        grid.hi,
-        (s, z),
-        lambda v, s, z: fused.quantize_linear(v, s, z, grid.lo, grid.hi),
-        np.asarray(1.0),
-        np.asarray(0.0),
-        lambda writer, v, dtype: _emit(writer, v, dtype, grid),
-        grid.dtype,
-    )
-    return [quantize(state, node, x, quantizer)]
+    return [quantize(state, node, x, quantizer_of(grid))]
 
 
 @operator("DequantizeLinear", integer=True)
@@ -146,6 +135,27 @@ def dequantize_linear(state: Import, node: onnx.NodeProto, inputs: list[Value | 
 @operator("DynamicQuantizeLinear", integer=True)
 def dynamic_quantize_linear(state: Import, node: onnx.NodeProto, inputs: list[Value | None]) -> Sequence[Value]:
     raise Refused("its scale depends on the data of each sample", "Quantize statically, with calibration data")
+
+
+def quantizer_of(grid: Codes) -> Quantizer:
+    """QuantizeLinear to that grid: its result are the codes themselves."""
+    return Quantizer(
+        grid.lo,
+        grid.hi,
+        (grid.scale, grid.zero),
+        lambda v, s, z: fused.quantize_linear(v, s, z, grid.lo, grid.hi),
+        np.asarray(1.0),
+        np.asarray(0.0),
+        lambda writer, v, dtype: _emit(writer, v, dtype, grid),
+        grid.dtype,
+    )
+
+
+def requantized_mean(state: Import, node: onnx.NodeProto, value: Quantized, grid: Codes) -> Value:
+    """A pool's codes: fused where its window has no padding, else from its reals."""
+    if value.mean is not None and grid.plain:
+        return of_codes(averaged(state, node.name, value, value.mean, grid), grid)
+    return quantize(state, node, value, quantizer_of(grid))
 
 
 def of_codes(value: Quantized, grid: Codes) -> Quantized:

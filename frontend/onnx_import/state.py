@@ -203,26 +203,28 @@ Handler = Callable[[Import, onnx.NodeProto, list[Value | None]], Sequence[Value]
 class Operator:
     """How an ONNX operator is interpreted. `integer` ones (layers and quantizers) are never left to the host.
 
-    `arity` is the number of inputs of an operator that ONNX does not know, else 0.
+    `arity`: the least and the greatest number of inputs of an operator that ONNX does not know, else None.
     """
 
     handler: Handler
     integer: bool
-    arity: int
+    arity: tuple[int, int] | None
 
 
 OPERATORS: dict[tuple[str, str], Operator] = {}
 
 
 def operator(
-    *names: str, domains: Sequence[str] = ("",), integer: bool = False, arity: int = 0
+    *names: str, domains: Sequence[str] = ("",), integer: bool = False, arity: int | tuple[int, int] | None = None
 ) -> Callable[[Handler], Handler]:
     """Registers the handler for these operators."""
 
     def register(handler: Handler) -> Handler:
         for domain in domains:
             for name in names:
-                OPERATORS[domain, name] = Operator(handler, integer, arity)
+                OPERATORS[domain, name] = Operator(
+                    handler, integer, (arity, arity) if isinstance(arity, int) else arity
+                )
         return handler
 
     return register
