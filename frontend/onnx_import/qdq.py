@@ -151,11 +151,13 @@ def quantizer_of(grid: Codes) -> Quantizer:
     )
 
 
-def requantized_mean(state: Import, node: onnx.NodeProto, value: Quantized, grid: Codes) -> Value:
+def requantized_mean(state: Import, node: onnx.NodeProto, value: Quantized, grid: Codes) -> Quantized:
     """A pool's codes: fused where its window has no padding, else from its reals."""
     if value.mean is not None and grid.plain:
         return of_codes(averaged(state, node.name, value, value.mean, grid), grid)
-    return quantize(state, node, value, quantizer_of(grid))
+    result = quantize(state, node, value, quantizer_of(grid))
+    assert isinstance(result, Quantized)
+    return result
 
 
 def of_codes(value: Quantized, grid: Codes) -> Quantized:

@@ -181,9 +181,9 @@ def q_concat(state: Import, node: onnx.NodeProto, inputs: Inputs) -> Sequence[Va
 @operator("QLinearAveragePool", "QLinearGlobalAveragePool", domains=(MICROSOFT,), integer=True, arity=(4, 5))
 def q_average_pool(state: Import, node: onnx.NodeProto, inputs: Inputs) -> Sequence[Value]:
     x = _real(state, node, inputs[:3])
-    rank, last = len(_shape(x)), bool(attribute(node, "channels_last", 0))
-    assert isinstance(x, (Constant, Quantized))
-    if last and isinstance(x, Quantized):
+    assert isinstance(x, Quantized)
+    rank, last = len(x.shape), bool(attribute(node, "channels_last", 0))
+    if last:
         x = state.transpose(x, [0, rank - 1, *range(1, rank - 1)], f"{node.name}_channels_first")
     (mean,) = pooling.average_pool(state, _as(node, node.op_type.removeprefix("QLinear")), [x])
     assert isinstance(mean, Quantized)

@@ -220,11 +220,10 @@ def operator(
     """Registers the handler for these operators."""
 
     def register(handler: Handler) -> Handler:
+        bounds = (arity, arity) if isinstance(arity, int) else arity
         for domain in domains:
             for name in names:
-                OPERATORS[domain, name] = Operator(
-                    handler, integer, (arity, arity) if isinstance(arity, int) else arity
-                )
+                OPERATORS[domain, name] = Operator(handler, integer, bounds)
         return handler
 
     return register
