@@ -1,0 +1,111 @@
+"""Float32 ties: shown by recomputing a quantizer's argument in float64 from the reference's own quantized tensors.
+
+The reference sums in float32, in an order of its own. An element is a tie if the quantizer, run by the reference on the
+float64 argument moved down and up by a few float32 ulps of the largest value on the way, gives both results.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
+
+from lutwright.testbenches.reference import contexts, prepared
+
+from .exact import run_node
+from .net import Case
+from .reference import Values, session_run
+
+ULPS = 4 * 2.0**-23
+QONNX = {"Quant", "IntQuant", "BipolarQuant", "MultiThreshold", "Trunc"}
+AFTER = {"Clip", "DequantizeLinear"}  # between a QuantizeLinear and what it stands for
+
+
+@dataclass(frozen=True)
+class Tie:
+    """The quantizer's argument in float64, how far float32 may be off, and the quantizer's results at both ends."""
+
+    argument: float
+    margin: float
+    below: float
+    above: float
+
+    def __str__(self) -> str:
+        return f"float32 tie: {self.argument!r} +- {self.margin:.2g} quantizes to {self.below:g} or {self.above:g}"
+
+
+class Ties:
+    """The ties of one case; `values` are the reference's."""
+
+    def __init__(self, case: Case, values: Values) -> None:
+        self.case, self.values = case, values
+        self.opset = next(entry.version for entry in case.model.opset_import if entry.domain == "")
+        self.makers = {name: node for node in case.model.graph.node for name in node.output}
+        self.constants = {item.name: numpy_helper.to_array(item) for item in case.model.graph.initializer}
+
+    def explain(self, tensor: str, sample: int, index: tuple[int, ...], ours: float, theirs: float) -> Tie | None:
+        """The tie that makes both values possible for that element of a quantized tensor; None if there is none."""
+        chain = [self.makers[tensor]]
+        while chain[0].op_type in AFTER and chain[0].input[0] in self.makers:
+            chain.insert(0, self.makers[chain[0].input[0]])
+        if chain[0].op_type not in QONNX | {"QuantizeLinear"}:
+            return None
+        memo: dict[str, NDArray[Any]] = {}
+        argument = self.float64(chain[0].input[0], sample, memo)
+        largest = max(np.abs(value).max(initial=0) for value in memo.values() if value.dtype.kind == "f")
+        margin = ULPS * float(largest)
+        ends = [self.quantized(chain, tensor, argument + sign * margin).ravel() for sign in (-1, 1)]
+        place = int(np.ravel_multi_index(index, argument.shape[1:] if len(index) < argument.ndim else argument.shape))
+        below, above = sorted(float(end[place]) for end in ends)
+        if not below - 1e-6 <= min(ours, theirs) <= max(ours, theirs) <= above + 1e-6:
+            return None
+        return Tie(float(argument.ravel()[place]), margin, below, above)
+
+    def float64(self, name: str, sample: int, memo: dict[str, NDArray[Any]]) -> NDArray[Any]:
+        """The tensor for one sample, from the nearest quantized tensors."""
+        if name not in memo:
+            memo[name] = self._float64(name, sample, memo)
+        return memo[name]
+
+    def _float64(self, name: str, sample: int, memo: dict[str, NDArray[Any]]) -> NDArray[Any]:
+        if name == "input":
+            return self.case.samples[sample : sample + 1].astype(np.float64)
+        if name in self.constants:
+            array = self.constants[name]
+            return array.astype(np.float64) if array.dtype.kind == "f" and array.size else array
+        node = self.makers[name]
+        if node.op_type in QONNX or node.op_type == "QuantizeLinear":
+            if all(item in self.constants for item in node.input):
+                return self.quantized([node], name, self.constants[node.input[0]])
+            return self.values[name][sample : sample + 1].astype(np.float64)
+        inputs = [self.float64(item, sample, memo) if item else None for item in node.input]
+        if node.op_type == "DequantizeLinear":
+            return dequantized(node, *inputs)
+        return run_node(node, inputs, self.opset)[0]
+
+    def quantized(self, chain: list[onnx.NodeProto], tensor: str, argument: NDArray[Any]) -> NDArray[Any]:
+        """The quantizer and what belongs to it, run by the reference on float32."""
+        x = argument.astype(np.float32)
+        given = [helper.make_tensor_value_info("input", onnx.TensorProto.FLOAT, x.shape)]
+        nodes = [onnx.NodeProto.FromString(node.SerializeToString()) for node in chain]
+        nodes[0].input[0] = "input"
+        model = onnx.ModelProto.FromString(self.case.model.SerializeToString())
+        del model.graph.node[:], model.graph.input[:], model.graph.output[:]
+        model.graph.node.extend(nodes)
+        model.graph.input.extend(given)
+        model.graph.output.append(onnx.ValueInfoProto(name=tensor))
+        if nodes[0].op_type == "QuantizeLinear":
+            return np.asarray(session_run(model, optimize=False)(x)[tensor], np.float64)
+        model.graph.output[0].type.tensor_type.elem_type = onnx.TensorProto.FLOAT
+        return np.asarray(contexts(prepared(model), x)[tensor], np.float64)
+
+
+def dequantized(node: onnx.NodeProto, q: NDArray[Any], scale: NDArray[Any], zero: NDArray[Any] | None = None) -> Any:
+    axis = next((item.i for item in node.attribute if item.name == "axis"), 1)
+    column = [-1 if index == axis and scale.size > 1 else 1 for index in range(q.ndim)] if scale.ndim else ()
+    offset = 0 if zero is None else zero.astype(np.float64).reshape(column)
+    return (q.astype(np.float64) - offset) * scale.astype(np.float64).reshape(column)
