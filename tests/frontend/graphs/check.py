@@ -21,8 +21,9 @@ STRICT = ("integer", "qoperator")  # no floating-point sums: nothing to excuse
 
 @dataclass
 class Outcome:
-    """What became of a case: `unrunnable` if its reference executor fails on it, `refusals` (operator, reason) if it was not imported, `crash` if with no typed error;
-    `differences` between golden and reference, `ties` among them that are shown to be such."""
+    """What became of a case. `unrunnable`: its reference executor fails on it, and how. `refusals` (operator, reason):
+    why it was not imported. `crash`: the traceback of what is no typed error. `differences`: golden against reference,
+    without those shown to be float32 `ties`."""
 
     case: Case
     compared: int = 0
@@ -43,11 +44,8 @@ class Outcome:
         return "different" if self.differences else "tie" if self.ties else "equal"
 
     def __str__(self) -> str:
-        lines = (
-            [self.crash or self.unrunnable]
-            if self.crash or self.unrunnable
-            else [f"{operator}: {reason}" for operator, reason in self.refusals]
-        )
+        lines = [text for text in (self.crash, self.unrunnable) if text]
+        lines += [f"{operator}: {reason}" for operator, reason in self.refusals]
         return "\n".join([self.kind, *lines, *map(str, self.differences), *(f"{a}; {b}" for a, b in self.ties)])
 
 

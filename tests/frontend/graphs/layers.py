@@ -96,7 +96,7 @@ def pool(net: Net, x: Act) -> Act:
         given = [net.constant(axes, np.int64)] if late else []
         name = net.op(kind, x.name, *given, keepdims=keepdims, **({} if late else {"axes": axes}))
         return Act(name, ones if keepdims else x.shape[:2])
-    area = window(net, x.shape[2:], pool=True)
+    area = window(net, x.shape[2:], pool=kind)
     attributes = dict(area.attributes)
     if kind == "AveragePool" and "pads" in attributes:
         attributes["count_include_pad"] = int(net.chance())

@@ -87,7 +87,7 @@ class Net:
         return np.array([self.scale() for _ in range(count)], np.float32)
 
     def fitting(self, scales: Any, largest: int, terms: int) -> Any:
-        """The scales of weights up to `largest`, made smaller by a power of two: so that sums neither die nor saturate."""
+        """Scales for weights up to `largest`: smaller by a power of two, so that sums neither die nor saturate."""
         return np.asarray(scales / 2.0 ** round(math.log2(max(1, largest) * math.sqrt(terms))), np.float32)
 
     def integers(self, shape: Shape, low: int, high: int) -> NDArray[np.int64]:

@@ -99,6 +99,13 @@ class Qonnx:
         return values if kind == "float" else self.quant(net, values, net.scale(), 6)
 
 
+def embedded(net: Net, dialect: Qonnx, x: Act) -> Act:
+    """A row of a quantized table for each index."""
+    size = net.integer(1, 4)
+    table, _ = dialect.weight(net, (8, size), 1)
+    return Act(net.op("Gather", table, x.name, axis=0), (*x.shape, size))
+
+
 @st.composite
 def models(draw: Any) -> Case:
     net = Net(draw, "qonnx", (11, 21))
@@ -112,5 +119,7 @@ def models(draw: Any) -> Case:
     else:
         step, low, high = GRIDS[grid]
         samples = (net.rng().integers(low, high + 1, (SAMPLES, *shape[1:])) * step).astype(np.float32)
+    if grid == "uint3" and len(shape) == 2 and net.chance():
+        samples, x = samples.astype(np.int64), embedded(net, dialect, x)
     y, kind = head(net, dialect, body(net, dialect, x))
     return net.finish(y, shape, samples, grid, kind)

@@ -116,13 +116,13 @@ def dense(net: Net, x: Act) -> Act:
 def pool(net: Net, x: Act) -> Act:
     kind = net.pick("MaxPool", "QLinearAveragePool", "QLinearGlobalAveragePool")
     if kind == "MaxPool":
-        area = window(net, x.shape[2:], pool=True)
+        area = window(net, x.shape[2:], pool=kind)
         return replace(x, name=net.op(kind, x.name, **area.attributes), shape=(*x.shape[:2], *area.sizes))
     if kind == "QLinearGlobalAveragePool":
         y = target(net, x.dtype, (*x.shape[:2], *(1,) * (len(x.shape) - 2)))
         attributes: dict[str, Any] = {"channels_last": 0}
     else:
-        area = window(net, x.shape[2:], pool=True)
+        area = window(net, x.shape[2:], pool=kind)
         y, attributes = target(net, x.dtype, (*x.shape[:2], *area.sizes)), dict(area.attributes)
         attributes["count_include_pad"] = int(net.chance())
     name = net.op(kind, x.name, *parameters(net, x), *parameters(net, y), domain=MICROSOFT, **attributes)

@@ -23,7 +23,7 @@ def body(net: Net, dialect: Dialect, x: Act) -> Act:
 
 
 def block(net: Net, dialect: Dialect, x: Act) -> Act:
-    kind = net.pick("layer", "layer", "pool", "move", "residual", "concat", "gate", "elementwise")
+    kind = net.pick("layer", "layer", "pool", "move", "residual", "concat", "gate", "elementwise", "attention")
     if kind == "layer":
         return dialect.quantize(net, maybe_elementwise(net, layer(net, dialect, x)))
     if kind == "pool" and len(x.shape) > 2:
@@ -44,6 +44,11 @@ def block(net: Net, dialect: Dialect, x: Act) -> Act:
         return dialect.quantize(net, Act(net.op("Mul", left.name, right.name), x.shape))
     if kind == "concat":
         return concat(net, dialect, x)
+    if kind == "attention" and len(x.shape) == 3:
+        left, right = path(net, dialect, x), path(net, dialect, x) if net.chance() else x
+        turned = net.op("Transpose", right.name, perm=[0, 2, 1])
+        y = Act(net.op("MatMul", left.name, turned), (x.shape[0], x.shape[1], x.shape[1]))
+        return dialect.quantize(net, maybe_elementwise(net, y))
     return dialect.quantize(net, elementwise(net, x))
 
 

@@ -17,17 +17,22 @@ class Window:
     sizes: list[int]
 
 
-def window(net: Net, sizes: Shape, keep: bool = False, pool: bool = False) -> Window:
-    """A window over axes of these sizes; `keep`: the output has the same sizes; `pool`: pads smaller than the kernel."""
+def window(net: Net, sizes: Shape, keep: bool = False, pool: str = "") -> Window:
+    """A window over axes of these sizes; `keep`: the output has them too; `pool`: the operator, if it is a pool."""
     kernel = [net.integer(1, min(3, size + 1 if keep else size)) for size in sizes]
     if keep:
         return _same(net, sizes, kernel)
-    dilations = [net.integer(1, 2) if net.chance(4) else 1 for _ in sizes] if not pool else [1] * len(sizes)
+    dilations = [net.integer(1, 2) if net.chance(4) else 1 for _ in sizes]
+    if pool not in ("", "MaxPool") or (pool and net.dialect == "qoperator"):
+        dilations = [1] * len(sizes)
     reach = [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
     strides = [net.integer(1, 3) if net.chance(3) else 1 for _ in sizes]
     how = net.pick("none", "explicit", "SAME_UPPER", "SAME_LOWER", "VALID")
     attributes: dict[str, Any] = {"kernel_shape": kernel}
     if strides != [1] * len(sizes) or net.chance():
+        attributes["strides"] = strides
+    if pool and how.startswith("SAME"):
+        strides = [min(s, k) for s, k in zip(strides, kernel, strict=True)]  # onnxruntime fails on pads below 0
         attributes["strides"] = strides
     if how.startswith("SAME") and dilations == [1] * len(sizes):
         return Window(kernel, attributes | {"auto_pad": how}, [-(-n // s) for n, s in zip(sizes, strides, strict=True)])
@@ -43,7 +48,14 @@ def window(net: Net, sizes: Shape, keep: bool = False, pool: bool = False) -> Wi
     if dilations != [1] * len(sizes):
         attributes["dilations"] = dilations
     padded = [n + b + e for n, b, e in zip(sizes, starts, ends, strict=True)]
-    return Window(kernel, attributes, [(n - r) // s + 1 for n, r, s in zip(padded, reach, strides, strict=True)])
+    up = bool(pool) and net.dialect != "integer" and net.chance(5)
+    if up:
+        attributes["ceil_mode"] = 1
+    found = []
+    for n, r, s, e in zip(padded, reach, strides, ends, strict=True):
+        count = (n - r + (s - 1) * up) // s + 1
+        found.append(count - 1 if up and (count - 1) * s >= n - e else count)  # no window starts in the end's padding
+    return Window(kernel, attributes, found)
 
 
 def _same(net: Net, sizes: Shape, kernel: list[int]) -> Window:
