@@ -52,9 +52,11 @@ class Ties:
         chain = [self.makers[tensor]]
         while chain[0].op_type in AFTER and chain[0].input[0] in self.makers:
             chain.insert(0, self.makers[chain[0].input[0]])
-        if chain[0].op_type not in QONNX | {"QuantizeLinear"}:
+        if not quantizes(chain[0]):
             return None
         memo: dict[str, NDArray[Any]] = {}
+        if not self.known(chain[0].input[0]):
+            return None
         argument = self.float64(chain[0].input[0], sample, memo)
         largest = max(np.abs(value).max(initial=0) for value in memo.values() if value.dtype.kind == "f")
         margin = ULPS * float(largest)
@@ -64,6 +66,14 @@ class Ties:
         if not below - 1e-6 <= min(ours, theirs) <= max(ours, theirs) <= above + 1e-6:
             return None
         return Tie(float(argument.ravel()[place]), margin, below, above)
+
+    def known(self, name: str) -> bool:
+        """Whether the reference gave the quantized tensors that this one is computed from."""
+        node = self.makers.get(name)
+        if node is None or name in self.values:
+            return True
+        constant = all(item in self.constants for item in node.input)
+        return (constant or not quantizes(node)) and all(self.known(item) for item in node.input if item)
 
     def float64(self, name: str, sample: int, memo: dict[str, NDArray[Any]]) -> NDArray[Any]:
         """The tensor for one sample, from the nearest quantized tensors."""
@@ -78,7 +88,7 @@ class Ties:
             array = self.constants[name]
             return array.astype(np.float64) if array.dtype.kind == "f" and array.size else array
         node = self.makers[name]
-        if node.op_type in QONNX or node.op_type == "QuantizeLinear":
+        if quantizes(node):
             if all(item in self.constants for item in node.input):
                 return self.quantized([node], name, self.constants[node.input[0]])
             return self.values[name][sample : sample + 1].astype(np.float64)
@@ -102,6 +112,10 @@ class Ties:
             return np.asarray(session_run(model, optimize=False)(x)[tensor], np.float64)
         model.graph.output[0].type.tensor_type.elem_type = onnx.TensorProto.FLOAT
         return np.asarray(contexts(prepared(model), x)[tensor], np.float64)
+
+
+def quantizes(node: onnx.NodeProto) -> bool:
+    return node.op_type in QONNX or node.op_type == "QuantizeLinear"
 
 
 def dequantized(node: onnx.NodeProto, q: NDArray[Any], scale: NDArray[Any], zero: NDArray[Any] | None = None) -> Any:
