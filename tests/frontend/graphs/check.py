@@ -97,11 +97,19 @@ def _compare(outcome: Outcome, model: Model, trace: dict[str, np.ndarray], value
                     flipped.add((name, sample))
     output, reference = model.output_names[0], values[model.output_names[0]]
     outcome.compared += reference.size
-    keep = [sample for sample in range(len(case.samples)) if not any(s == sample for _, s in flipped)]
-    if keep:
-        _, item = compare_reference(model, trace[model.graph.output][keep], reference[keep])
-        outcome.differences += [item] if item else []
-    assert output == case.model.graph.output[0].name
+    for sample in range(len(case.samples)):
+        q, wanted = trace[model.graph.output][sample : sample + 1], reference[sample : sample + 1]
+        _, item = compare_reference(model, q, wanted)
+        if item is None or any(number == sample for _, number in flipped):
+            continue
+        item = Mismatch(item.where, sample, item.index, item.expected, item.found)
+        tie = None
+        if allowed and reference.dtype.kind == "f":
+            tie = ties.rounding(output, sample, item.index, model.decode(q)[output], wanted)
+        if tie is None:
+            outcome.differences.append(item)
+        else:
+            outcome.ties.append((item, tie))
 
 
 def _differences(tensor: Tensor, q: np.ndarray, reference: np.ndarray, sample: int) -> list[Mismatch]:

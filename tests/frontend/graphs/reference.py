@@ -17,6 +17,7 @@ from .net import Case
 # Of two pairs of QuantizeLinear and DequantizeLinear in a row it removes the coarser one's rounding, so that the result
 # is not on the grid that the model declares.
 LOSSY = ["DoubleQDQPairsRemover"]
+EXACT_ACTIVATIONS = "1"  # float32; by default it quantizes float activations of a MatMul with 8-bit weights on the fly
 Values = dict[str, NDArray[Any]]
 
 
@@ -54,6 +55,7 @@ def session_run(model: onnx.ModelProto, optimize: bool = True) -> Any:
     options.intra_op_num_threads = 1
     if not optimize:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.add_session_config_entry("session.qdq_matmulnbits_accuracy_level", EXACT_ACTIVATIONS)
     session = onnxruntime.InferenceSession(
         model.SerializeToString(), options, providers=["CPUExecutionProvider"], disabled_optimizers=LOSSY
     )

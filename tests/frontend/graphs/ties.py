@@ -27,7 +27,8 @@ AFTER = {"Clip", "DequantizeLinear"}  # between a QuantizeLinear and what it sta
 
 @dataclass(frozen=True)
 class Tie:
-    """The quantizer's argument in float64, how far float32 may be off, and the quantizer's results at both ends."""
+    """A quantizer's argument in float64, how far float32 may be off, and the quantizer's results at both ends; for a
+    float output its value in float64 and the two values."""
 
     argument: float
     margin: float
@@ -58,14 +59,28 @@ class Ties:
         if not self.known(chain[0].input[0]):
             return None
         argument = self.float64(chain[0].input[0], sample, memo)
-        largest = max(np.abs(value).max(initial=0) for value in memo.values() if value.dtype.kind == "f")
-        margin = ULPS * float(largest)
+        margin = ULPS * self.largest(memo)
         ends = [self.quantized(chain, tensor, argument + sign * margin).ravel() for sign in (-1, 1)]
         place = int(np.ravel_multi_index(index, argument.shape[1:] if len(index) < argument.ndim else argument.shape))
         below, above = sorted(float(end[place]) for end in ends)
         if not below - 1e-6 <= min(ours, theirs) <= max(ours, theirs) <= above + 1e-6:
             return None
         return Tie(float(argument.ravel()[place]), margin, below, above)
+
+    def rounding(
+        self, output: str, sample: int, index: tuple[int, ...], ours: NDArray[Any], theirs: NDArray[Any]
+    ) -> Tie | None:
+        """For a float output: whether both lie around the float64 value, by no more than float32 sums may be off."""
+        if not self.known(output):
+            return None
+        memo: dict[str, NDArray[Any]] = {}
+        exact = self.float64(output, sample, memo).ravel()
+        margin = ULPS * self.largest(memo)
+        off = np.maximum(np.abs(exact - ours.ravel()), np.abs(exact - theirs.ravel()))
+        if not (off <= margin).all():
+            return None
+        place = int(np.ravel_multi_index(index, ours.shape[1:]))
+        return Tie(float(exact[place]), margin, float(theirs.ravel()[place]), float(ours.ravel()[place]))
 
     def known(self, name: str) -> bool:
         """Whether the reference gave the quantized tensors that this one is computed from."""
@@ -74,6 +89,12 @@ class Ties:
             return True
         constant = all(item in self.constants for item in node.input)
         return (constant or not quantizes(node)) and all(self.known(item) for item in node.input if item)
+
+    def largest(self, values: dict[str, NDArray[Any]]) -> float:
+        """The largest real among them; integers of QuantizeLinear are none."""
+        integers = {name for name in values if name in self.makers and self.makers[name].op_type == "QuantizeLinear"}
+        reals = [value for name, value in values.items() if value.dtype.kind == "f" and name not in integers]
+        return float(max(np.abs(value).max(initial=0) for value in reals))
 
     def float64(self, name: str, sample: int, memo: dict[str, NDArray[Any]]) -> NDArray[Any]:
         """The tensor for one sample, from the nearest quantized tensors."""
