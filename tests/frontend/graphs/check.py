@@ -60,7 +60,10 @@ def check(case: Case, folder: Path) -> Outcome:
         return outcome
     try:
         model = load(path, case.grid)
-        trace = model.graph.trace(model.encode(case.samples))
+        integers = model.encode(case.samples)
+        trace = model.imported.trace(integers)
+        if not np.array_equal(trace[model.imported.output], model.graph.evaluate(integers)):
+            raise GraphError("the passes changed what the graph computes")
         _compare(outcome, model, trace, values)
     except ImportRefused as error:
         outcome.refusals = [(refusal.operator, refusal.reason) for refusal in error.refusals]
@@ -98,7 +101,7 @@ def _compare(outcome: Outcome, model: Model, trace: dict[str, np.ndarray], value
     output, reference = model.output_names[0], values[model.output_names[0]]
     outcome.compared += reference.size
     for sample in range(len(case.samples)):
-        q, wanted = trace[model.graph.output][sample : sample + 1], reference[sample : sample + 1]
+        q, wanted = trace[model.imported.output][sample : sample + 1], reference[sample : sample + 1]
         _, item = compare_reference(model, q, wanted)
         if item is None or any(number == sample for _, number in flipped):
             continue
