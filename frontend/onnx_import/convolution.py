@@ -220,8 +220,16 @@ def _zero(state: Import, node: onnx.NodeProto, x: Quantized) -> tuple[Quantized,
 def channels_last(state: Import, node: onnx.NodeProto, x: Quantized, build: Callable[[ir.Node], ir.Node]) -> Quantized:
     """`build` on the activations [B, C, ...] as [..., C]; the result back in ONNX order."""
     rank = len(x.shape)
+    if not x.batched and x.shape[0] != 1:
+        raise Refused(f"its input of shape {x.shape} has no batch axis", "Keep the batch as axis 0")
     turned = state.transpose(x, [0, *range(2, rank), 1], f"{node.name}_channels_last")
-    built = state.add(build(turned.node))
-    shape = (x.shape[0], *built.type.shape) if x.batched else built.type.shape
+    if x.batched:
+        built = state.add(build(turned.node))
+        shape: tuple[int, ...] = (x.shape[0], *built.type.shape)
+    else:  # the IR's tensor has the axis of size 1 that is ONNX's batch
+        image = state.add(nodes.Reshape.of(state.name(f"{node.name}_image"), turned.node, turned.node.type.shape[1:]))
+        inner = state.add(build(image))
+        shape = (1, *inner.type.shape)
+        built = state.add(nodes.Reshape.of(state.name(f"{node.name}_batch"), inner, shape))
     result = Quantized(built, shape, x.batched, np.ones(()), np.zeros(()), x.dtype)
     return state.transpose(result, [0, rank - 1, *range(1, rank - 1)], f"{node.name}_channels_first")
