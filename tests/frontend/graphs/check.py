@@ -64,7 +64,7 @@ def check(case: Case, folder: Path) -> Outcome:
         trace = model.imported.trace(integers)
         if not np.array_equal(trace[model.imported.output], model.graph.evaluate(integers)):
             raise GraphError("the passes changed what the graph computes")
-        _compare(outcome, model, trace, values)
+        compare(outcome, model, trace, values)
     except ImportRefused as error:
         outcome.refusals = [(refusal.operator, refusal.reason) for refusal in error.refusals]
     except GraphError:
@@ -76,7 +76,7 @@ def check(case: Case, folder: Path) -> Outcome:
     return outcome
 
 
-def _compare(outcome: Outcome, model: Model, trace: dict[str, np.ndarray], values: Values) -> None:
+def compare(outcome: Outcome, model: Model, trace: dict[str, np.ndarray], values: Values) -> None:
     case = outcome.case
     allowed = not case.exact and case.dialect not in STRICT
     ties, flipped = Ties(case, values), set[tuple[str, int]]()

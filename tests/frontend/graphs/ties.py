@@ -45,6 +45,8 @@ class Ties:
     def __init__(self, case: Case, values: Values) -> None:
         self.case, self.values = case, values
         self.opset = next(entry.version for entry in case.model.opset_import if entry.domain == "")
+        initializers = {item.name for item in case.model.graph.initializer}
+        (self.input,) = [item.name for item in case.model.graph.input if item.name not in initializers]
         self.makers = {name: node for node in case.model.graph.node for name in node.output}
         self.constants = {item.name: numpy_helper.to_array(item) for item in case.model.graph.initializer}
 
@@ -103,7 +105,7 @@ class Ties:
         return memo[name]
 
     def _float64(self, name: str, sample: int, memo: dict[str, NDArray[Any]]) -> NDArray[Any]:
-        if name == "input":
+        if name == self.input:
             return self.case.samples[sample : sample + 1].astype(np.float64)
         if name in self.constants:
             array = self.constants[name]
@@ -125,7 +127,7 @@ class Ties:
         nodes = [onnx.NodeProto.FromString(node.SerializeToString()) for node in chain]
         nodes[0].input[0] = "input"
         model = onnx.ModelProto.FromString(self.case.model.SerializeToString())
-        del model.graph.node[:], model.graph.input[:], model.graph.output[:]
+        del model.graph.node[:], model.graph.input[:], model.graph.output[:], model.graph.value_info[:]
         model.graph.node.extend(nodes)
         model.graph.input.extend(given)
         model.graph.output.append(onnx.ValueInfoProto(name=tensor))
