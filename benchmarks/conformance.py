@@ -39,8 +39,8 @@ outcomes share a row; where numbers in their messages differ, the first case's m
 **ONNX cases.** The operator, its attributes and its opset are the case's.
 
 - *alone*: the first input is the activations; the others are constants with the case's data, float weights of linear
-  operators rounded to multiples of 1/8. *output 1*, …: the same with another of its outputs. *second operand*: the second
-  input is the activations.
+  operators rounded to multiples of 1/8. *output 1*, …: the same with another of its outputs. *second operand*: the
+  second input is the activations.
 - Activations of an integer type are integers as they are (wider than 16 bits: on the grid uint8, int8 or int16). Float
   activations lie on the first of these grids that holds the case's data: ufixed<8,4> (no negative data), fixed<8,4>,
   int8, int16. Each network runs on the case's data rounded to the grid, on random values of the grid, and on its two

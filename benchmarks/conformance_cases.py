@@ -176,7 +176,7 @@ def _joined(case: Case, plain: onnx.ModelProto, operands: list[int]) -> Iterator
         model = joined(plain, _constants(case), operands, shapes, QDQ)
         closed = requantized(model, held.inputs)
         if closed is not None:
-            yield case.network("two activations, QDQ", closed, None, held.inputs, fused=True)
+            yield case.network("two activations, QDQ", closed, held.grid, held.inputs, fused=True)
 
 
 def _operands(case: Case) -> list[int]:

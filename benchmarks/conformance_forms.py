@@ -13,7 +13,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 Model = onnx.ModelProto
 QDQ = ((1.0, 5), (0.6, -9))  # of the operands' quantizers: scale relative to the grid's range, and zero point
-LEVELS = 100  # how many steps of a quantizer cover the largest magnitude
+LEVELS = 100  # how many steps of an operand's quantizer cover the largest magnitude
+OUTPUT_LEVELS = 93.7  # and of the output's: its ratio to LEVELS makes no exact ties, which float sums would decide
 OUTPUT_ZERO = 3
 OLDEST, RECENT, NEWEST = 13, 19, 25  # the opsets whose quantizers onnxruntime runs, and from RECENT also onnx
 INSTEAD = 21
@@ -65,7 +66,7 @@ def requantized(model: Model, inputs: Sequence[Array]) -> Model | None:
     if outputs[0].dtype != np.float32:
         graph.node.append(helper.make_node("Cast", [name], ["lw_float"], name="lw_cast", to=TensorProto.FLOAT))
         name = "lw_float"
-    name = _pair(graph, name, "lw_output", largest(outputs) / LEVELS, OUTPUT_ZERO)
+    name = _pair(graph, name, "lw_output", largest(outputs) / OUTPUT_LEVELS, OUTPUT_ZERO)
     graph.output[0].CopyFrom(helper.make_tensor_value_info(name, TensorProto.FLOAT, outputs[0].shape))
     return result
 

@@ -74,8 +74,8 @@ def samples(data: Array, seed: str, most: int | None = None) -> Samples:
 def finite(held: Samples, run: Callable[[Array], Array]) -> Samples:
     """The samples without integers for which the operator has no finite value.
 
-    Where output and input have one shape, such elements become the first element that has one; otherwise the input is
-    left out. The case's own data stay, whatever they give.
+    Where output and input have one shape, such elements become the case's own; otherwise the input is left out. The
+    case's own data stay, whatever they give.
     """
     kept: list[Array] = []
     for index, x in enumerate(held.inputs):
@@ -83,11 +83,10 @@ def finite(held: Samples, run: Callable[[Array], Array]) -> Samples:
         if y.dtype.kind != "f" or np.isfinite(y).all():
             kept.append(x)
             continue
-        good = np.isfinite(y)
-        if y.shape == x.shape and good.any():
-            kept.append(np.where(good, x, x[good][0]))
-        elif index == 0:
+        if index == 0:
             kept.append(x)
+        elif y.shape == x.shape:
+            kept.append(np.where(np.isfinite(y), x, held.inputs[0]))
     return Samples(held.grid, tuple(kept))
 
 
