@@ -50,7 +50,7 @@ outcomes share a row; where numbers in their messages differ, the first case's m
   reference is onnxruntime with its default optimizations (integer operators), else without any.
 - *two activations*: all operands are cut (Slice, Reshape) out of one input; *QDQ*: through quantizers of unequal scales
   and zero points.
-- *at the input*: without a grid for the input, so that the quantizer is the input's.
+- *no grid*: no grid is named for a float input, so that only a quantizer can make it integers.
 - Quantizers are added at the case's opset where it has 19 to 25, else at 21 where the operator exists there.
 - A case of a function's body ("expanded") belongs to the function.
 

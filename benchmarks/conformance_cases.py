@@ -38,7 +38,7 @@ FUNCTIONS = (
 NAMED = frozenset(" ".join((QUANTIZERS, LINEAR, WINDOWS, MOVES, TWO, FUNCTIONS)).split())
 WEIGHTED = frozenset(LINEAR.split())
 BOTH = frozenset(TWO.split()) | {"MatMul", "Gemm", "Concat"}
-SECOND = frozenset(TWO.split()) | {"MatMul", "Gather"}
+SECOND = frozenset((TWO + " " + MOVES).split()) | {"MatMul"}
 BETWEEN = WEIGHTED | BOTH | frozenset((WINDOWS + " " + MOVES).split()) - {"Identity", "Dropout", "Einsum"}
 UNDEFINED = {"Div", "Mod"}  # of integers by 0
 
@@ -122,9 +122,8 @@ def networks(case: Case) -> Iterator[Network]:
     for output in range(1, len(case.model.graph.output)):
         model = indexed(case.model, _constants(case), 0, output)
         yield case.network(f"output {output}", model, held.grid, held.inputs)
-    if case.operator in ("QuantizeLinear", "DynamicQuantizeLinear"):
-        model = indexed(case.model, _constants(case), 0)
-        yield case.network("at the input", model, None, held.inputs)
+    if held.grid is not None:
+        yield case.network("no grid", indexed(case.model, _constants(case), 0), None, held.inputs)
     plain = at_opset(case.model)
     if own and case.operator in SECOND and len(case.inputs) > 1 and not (_whole(case) and case.operator in UNDEFINED):
         yield from _alone(case, 1, _samples(case, case.model, 1), "second operand")
