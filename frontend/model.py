@@ -27,6 +27,8 @@ from lutwright.frontend.onnx_import.values import Pending, Quantized
 from lutwright.frontend.passes import drop_dead, run_passes
 
 Anything = NDArray[Any]
+INTEGERS = tuple(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))
+NUMPY_TYPES = {f"tensor({name})" for name in ("float16", "float", "double", "bool", *INTEGERS)}  # onnxruntime's names
 __all__ = ["Model", "Tensor", "compare_reference", "compare_tensor", "load"]
 
 
@@ -187,6 +189,11 @@ def load(path: str | Path, input_grid: str | None = None) -> Model:
         except Exception as error:  # onnxruntime's exceptions have no common type
             reason = str(error).splitlines()[0]
             raise ModelError(f"the host's share {name} the hardware cannot run in onnxruntime: {reason}") from error
+    for output in model._post.get_outputs():
+        if output.type not in NUMPY_TYPES:
+            raise ModelError(
+                f"the output '{output.name}' must be of a type that NumPy has, not {output.type}. Cast it in the model"
+            )
     return model
 
 

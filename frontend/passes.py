@@ -131,9 +131,10 @@ def simplify_thresholds(graph: Graph) -> Graph:
         fitted = _fitted(node.name, source, (node,))
         if fitted is None:
             return (node,)
-        identity = np.arange(source.type.lo + 1, source.type.hi + 1)[np.newaxis]
-        if np.array_equal(fitted.thresholds, identity) and fitted.base[0] == source.type.lo and fitted.step[0] == 1:
-            return (source,)
+        steps = fitted.thresholds.shape == (1, source.type.hi - source.type.lo)
+        if steps and fitted.base[0] == source.type.lo and fitted.step[0] == 1:
+            identity = np.arange(source.type.lo + 1, source.type.hi + 1)
+            return (source,) if np.array_equal(fitted.thresholds[0], identity) else (fitted,)
         return (fitted,)
 
     return _each(graph, rewrite)

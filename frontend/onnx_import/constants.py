@@ -87,7 +87,7 @@ def common_step(values: Real) -> tuple[float, ir.Array]:
     numerators = [int(fraction * denominator) for fraction in fractions]
     step = gcd(*numerators) or denominator
     integers = np.array([number // step for number in numerators], dtype=object)
-    return float(Fraction(step, denominator)), integers[inverse].reshape(values.shape)
+    return float(Fraction(step, denominator)), integers[inverse.ravel()].reshape(values.shape)
 
 
 def on_grid(values: Real) -> tuple[float, ir.Array] | None:

@@ -12,8 +12,8 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from lutwright.frontend.onnx_import import joint
-from lutwright.frontend.onnx_import.state import Import, Refused, attribute, constant, operator
+from lutwright.frontend.onnx_import import joint, ranges
+from lutwright.frontend.onnx_import.state import Import, Refused, activation, attribute, constant, operator
 from lutwright.frontend.onnx_import.values import (
     Anything,
     Apply,
@@ -55,7 +55,9 @@ def elementwise(state: Import, node: onnx.NodeProto, inputs: list[Value | None])
             arguments.append(_adopted(pending(spread), sources))
         else:
             arguments.append(None)
-    result = Pending(tuple(sources), Apply(node, tuple(arguments)))
+    expression = Apply(node, tuple(arguments))
+    ranges.check(sources, expression)
+    result = Pending(tuple(sources), expression)
     if len(sources) > 1 and joint.combinations(result) > joint.MOST_COMBINATIONS:
         return [joint.combined(state, node.name, result)]
     return [result]
@@ -86,7 +88,7 @@ def batch_normalization(state: Import, node: onnx.NodeProto, inputs: list[Value 
     gamma, beta, mean, variance = (
         constant(value, what) for value, what in zip(parameters, ("scale", "bias", "mean", "variance"), strict=True)
     )
-    assert isinstance(x, (Quantized, Pending))
+    x = activation(x)
     if len(x.shape) < 2 or any(part.shape != x.shape[1:2] for part in (gamma, beta, mean, variance)):
         raise Refused(
             f"it has {gamma.size} channels, its input of shape {x.shape} has others on axis 1",

@@ -20,11 +20,10 @@ from lutwright.frontend.onnx_import import (
     qoperator,
     selection,
     structural,
-    weights,
 )
 from lutwright.frontend.onnx_import.constants import fold, shape_of_raw
 from lutwright.frontend.onnx_import.source import Source
-from lutwright.frontend.onnx_import.state import OPERATORS, Entry, Import, Refused
+from lutwright.frontend.onnx_import.state import FROM_INPUT, OPERATORS, Entry, Import, Refused
 from lutwright.frontend.onnx_import.values import Constant, Host, Pending, Quantized, Raw, Unknown, Value
 
 # Importing them fills OPERATORS.
@@ -83,7 +82,7 @@ def _results(state: Import, node: onnx.NodeProto, inputs: list[Value | None]) ->
         return fold(state, node, [value for value in inputs if value is None or isinstance(value, Constant)])
     if any(isinstance(value, Raw) for value in present) and (operator is None or not operator.integer):
         if any(isinstance(value, (Quantized, Pending)) for value in present):
-            raise Refused("it combines the unquantized input with integers", weights.FROM_INPUT)
+            raise Refused("it combines the unquantized input with integers", FROM_INPUT)
         of_shape = node.op_type in ("Shape", "Size")
         return structural.shape(state, node, inputs) if of_shape else shape_of_raw(state, node, inputs)
     if operator is None:

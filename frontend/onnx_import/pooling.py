@@ -17,7 +17,7 @@ from lutwright.frontend.onnx_import.convolution import channels_last
 from lutwright.frontend.onnx_import.expressions import monotone
 from lutwright.frontend.onnx_import.geometry import ceiled, window_of
 from lutwright.frontend.onnx_import.staircase import function, varying_axes
-from lutwright.frontend.onnx_import.state import Import, Refused, attribute, constant, operator
+from lutwright.frontend.onnx_import.state import Import, Refused, activation, attribute, constant, operator
 from lutwright.frontend.onnx_import.values import (
     Anything,
     Constant,
@@ -65,7 +65,7 @@ def average_pool(state: Import, node: onnx.NodeProto, inputs: list[Value | None]
 def reduce(state: Import, node: onnx.NodeProto, inputs: list[Value | None]) -> Sequence[Value]:
     """Over any axes but the batch: one window over what is reduced, all else as channels."""
     x, *rest = inputs
-    assert isinstance(x, (Quantized, Pending))
+    x = activation(x)
     axes = _axes(node, x, rest[0] if rest else None)
     keep = bool(attribute(node, "keepdims", 1))
     if not axes:
@@ -159,7 +159,7 @@ def _pooled(state: Import, node: onnx.NodeProto, x: Quantized, kind: str, window
 
 
 def _spatial(state: Import, node: onnx.NodeProto, value: Value | None) -> Activation:
-    assert isinstance(value, (Quantized, Pending))
+    value = activation(value)
     if len(value.shape) < 3 or (state.batch and not value.batched):
         raise Refused(
             f"its input of shape {value.shape} must have a batch, channels and spatial axes", "Check the model"
@@ -213,7 +213,8 @@ def _axes(node: onnx.NodeProto, x: Activation, given: Value | None) -> list[int]
     if isinstance(given, Constant):
         found = [int(axis) for axis in constant(given, "axes").ravel()]
     if not found:
-        return [] if attribute(node, "noop_with_empty_axes", 0) else list(range(int(x.batched), rank))
+        single = x.batched and x.shape[0] == 1 and attribute(node, "keepdims", 1)  # then the batch axis stays as it is
+        return [] if attribute(node, "noop_with_empty_axes", 0) else list(range(int(single), rank))
     if not all(-rank <= axis < rank for axis in found):
         raise Refused(f"its axes {found} must lie within {rank} axes", "Export the model again")
     return sorted({axis % rank for axis in found})

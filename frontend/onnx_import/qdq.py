@@ -22,7 +22,7 @@ from lutwright.frontend.onnx_import.linear import with_bias
 from lutwright.frontend.onnx_import.quantize import quantize
 from lutwright.frontend.onnx_import.quantizer import Quantizer
 from lutwright.frontend.onnx_import.staircase import staircase, staircase_of
-from lutwright.frontend.onnx_import.state import Import, Refused, attribute, constant, operator
+from lutwright.frontend.onnx_import.state import Import, Refused, activation, attribute, constant, operator
 from lutwright.frontend.onnx_import.values import (
     VARIABLE,
     Anything,
@@ -116,7 +116,7 @@ def dequantize_linear(state: Import, node: onnx.NodeProto, inputs: list[Value | 
     x, scale, *rest = inputs
     if isinstance(x, Raw):
         raise Refused("it dequantizes a model input whose range is not known", "Name it with --input, such as int8")
-    assert isinstance(x, (Quantized, Pending))
+    x = activation(x)
     value = integers(state, node, x)
     zero = rest[0] if rest and rest[0] is not None else Constant(np.zeros((), value.dtype))
     grid = codes(scale, zero, x.shape, attribute(node, "axis", 1))

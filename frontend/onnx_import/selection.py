@@ -10,7 +10,7 @@ import onnx
 from lutwright.errors import Refusal
 from lutwright.frontend import nodes
 from lutwright.frontend.onnx_import.staircase import MOST_ENTRIES, values_on_interval
-from lutwright.frontend.onnx_import.state import Import, Refused, attribute, operator
+from lutwright.frontend.onnx_import.state import Import, Refused, activation, attribute, operator
 from lutwright.frontend.onnx_import.values import Constant, Host, Pending, Quantized, Value, pending
 
 
@@ -18,7 +18,7 @@ from lutwright.frontend.onnx_import.values import Constant, Host, Pending, Quant
 def argmax(state: Import, node: onnx.NodeProto, inputs: list[Value | None]) -> Sequence[Value]:
     """The index of the largest value on the last axis; anything else is left to the host."""
     x, *others = inputs
-    assert isinstance(x, (Quantized, Pending))
+    x = activation(x)
     rank, value = len(x.shape), pending(x)
     host = Host(Refusal(node.name, node.op_type, "its indices are computed on the host", "Let only outputs follow it"))
     topk = node.op_type == "TopK"

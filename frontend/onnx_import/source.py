@@ -109,9 +109,15 @@ def _input_type(item: onnx.ValueInfoProto) -> tuple[tuple[int | None, ...], np.d
             "Export it with the other dimensions fixed, and with a batch axis"
         )
     try:
-        return dims, helper.tensor_dtype_to_np_dtype(tensor.elem_type)
+        dtype = helper.tensor_dtype_to_np_dtype(tensor.elem_type)
     except KeyError:
         raise ModelError(f"the input '{item.name}' must have a type, not {tensor.elem_type}. Export it again") from None
+    if dtype.kind not in "biuf":
+        raise ModelError(
+            f"the input '{item.name}' must be of a type that NumPy has, not {dtype}. "
+            "Let the model cast it from float or int8"
+        )
+    return dims, dtype
 
 
 def _array(item: onnx.TensorProto) -> Anything:

@@ -22,6 +22,7 @@ from lutwright.frontend.onnx_import.values import (
     Pending,
     Product,
     Quantized,
+    Raw,
     Shape,
     Unknown,
     Value,
@@ -30,6 +31,7 @@ from lutwright.frontend.onnx_import.values import (
 )
 
 Moved = TypeVar("Moved", bound=Quantized | Pending)
+FROM_INPUT = "Name the grid of the model's input with --input, for example --input int8 or --input 'fixed<16,6>'"
 QONNX_DOMAINS = ("qonnx.custom_op.general", "onnx.brevitas", "finn.custom_op.general")
 
 
@@ -227,6 +229,15 @@ def operator(
         return handler
 
     return register
+
+
+def activation(value: Value | None) -> Quantized | Pending:
+    """The value, if it is integers or a function of them."""
+    if isinstance(value, Raw):
+        raise Refused("its activations come from a model input that the graph does not quantize", FROM_INPUT)
+    if not isinstance(value, (Quantized, Pending)):
+        raise Refused("its first input must be the activations", "Give it constants as its other inputs")
+    return value
 
 
 def constant(value: Value | None, what: str) -> Anything:

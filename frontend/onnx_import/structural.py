@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 
 from lutwright.frontend import ir, nodes
-from lutwright.frontend.onnx_import.state import Import, Refused, attribute, constant, operator
+from lutwright.frontend.onnx_import.state import Import, Refused, activation, attribute, constant, operator
 from lutwright.frontend.onnx_import.values import Constant, Host, Pending, Quantized, Unknown, Value, aligned, reduced
 from lutwright.frontend.onnx_import.weights import integers
 
@@ -22,19 +22,28 @@ LARGEST = 2**16  # of a pad
 def reshape(state: Import, node: onnx.NodeProto, inputs: list[Value | None]) -> Sequence[Value]:
     """What keeps the raster order: the new shape is read off the operator run on an array of indices."""
     x, *others = inputs
-    assert isinstance(x, (Quantized, Pending))
-    if node.op_type in ("Dropout", "Identity"):
-        return [x] * len(node.output)
+    x = activation(x)
+    if node.op_type == "Identity":
+        return [x]
+    if node.op_type == "Dropout":
+        return _dropout(x, others)
     moved = _indices(state, node, x, others)
     if moved.size != math.prod(x.shape) or (moved.ravel() != np.arange(moved.size)).any():
         raise Refused(f"it does not keep the {math.prod(x.shape)} elements of its input", "Keep the number of elements")
     return [state.reshape(x, moved.shape, node.name)]
 
 
+def _dropout(x: Activation, others: Sequence[Value | None]) -> Sequence[Value]:
+    """Outside training it passes everything on."""
+    if len(others) > 1 and others[1] is not None and constant(others[1], "training mode").any():
+        raise Refused("it is in training mode", "Export the model in evaluation mode")
+    return [x, Constant(np.ones(x.shape, np.bool_))]
+
+
 @operator("Transpose")
 def transpose(state: Import, node: onnx.NodeProto, inputs: list[Value | None]) -> Sequence[Value]:
     (x,) = inputs
-    assert isinstance(x, (Quantized, Pending))
+    x = activation(x)
     axes = attribute(node, "perm", list(range(len(x.shape)))[::-1])
     if sorted(axes) != list(range(len(x.shape))):
         raise Refused(f"its perm {axes} must permute {len(x.shape)} axes", "Export the model again")
@@ -47,7 +56,7 @@ def take(state: Import, node: onnx.NodeProto, inputs: list[Value | None]) -> Seq
     x, *others = inputs
     if node.op_type == "Gather" and not isinstance(x, (Quantized, Pending)):
         return [embedding(state, node, x, others[0])]
-    assert isinstance(x, (Quantized, Pending))
+    x = activation(x)
     if node.op_type in ("Resize", "Upsample") and attribute(node, "mode", "nearest") != "nearest":
         raise Refused("it interpolates", "Use the mode nearest, or a ConvTranspose")
     if node.op_type == "Expand" and len(others) == 1:
@@ -61,7 +70,7 @@ def take(state: Import, node: onnx.NodeProto, inputs: list[Value | None]) -> Seq
 @operator("Split")
 def split(state: Import, node: onnx.NodeProto, inputs: list[Value | None]) -> Sequence[Value]:
     x, *others = inputs
-    assert isinstance(x, (Quantized, Pending))
+    x = activation(x)
     index = np.arange(math.prod(x.shape)).reshape(x.shape)
     arrays = [constant(other, "sizes") if other is not None else None for other in others]
     return [_taken(state, node, x, part) for part in state.execute(node, [index, *arrays])]
@@ -71,7 +80,7 @@ def split(state: Import, node: onnx.NodeProto, inputs: list[Value | None]) -> Se
 def depth_to_space(state: Import, node: onnx.NodeProto, inputs: list[Value | None]) -> Sequence[Value]:
     """A Reshape, a Transpose and a Reshape, as ONNX defines it."""
     (x,) = inputs
-    assert isinstance(x, (Quantized, Pending))
+    x = activation(x)
     block = attribute(node, "blocksize", 0)
     if len(x.shape) != 4 or block < 1:
         raise Refused(f"its input of shape {x.shape} and blocksize {block} do not fit", "Use [N, C, H, W]")
@@ -79,7 +88,8 @@ def depth_to_space(state: Import, node: onnx.NodeProto, inputs: list[Value | Non
     if node.op_type == "SpaceToDepth":
         if h % block or w % block:
             raise Refused(f"its sizes {h} x {w} must be multiples of {block}", "Pad or crop before it")
-        split_shape, axes = (n, c, h // block, block, w // block, block), [0, 3, 5, 1, 2, 4]
+        split_shape = (n, c, h // block, block, w // block, block)
+        axes = [0, 3, 5, 1, 2, 4] if attribute(node, "mode", "DCR") == "DCR" else [0, 1, 3, 5, 2, 4]
         shape = (n, c * block**2, h // block, w // block)
     else:
         if c % block**2:
@@ -121,7 +131,7 @@ def concat(state: Import, node: onnx.NodeProto, inputs: list[Value | None]) -> S
 @operator("Pad")
 def pad(state: Import, node: onnx.NodeProto, inputs: list[Value | None]) -> Sequence[Value]:
     x, *others = inputs
-    assert isinstance(x, (Quantized, Pending))
+    x = activation(x)
     if attribute(node, "mode", "constant") != "constant":
         return [_taken(state, node, x, _indices(state, node, x, others))]
     given = [constant(other, "pads") if other is not None else None for other in others] + [None] * 3

@@ -13,7 +13,7 @@ from lutwright.frontend.onnx_import import joint
 from lutwright.frontend.onnx_import.constants import LARGEST, common_step, on_grid
 from lutwright.frontend.onnx_import.expressions import affine
 from lutwright.frontend.onnx_import.staircase import staircase, values_on_interval
-from lutwright.frontend.onnx_import.state import Import, Refused
+from lutwright.frontend.onnx_import.state import FROM_INPUT, Import, Refused
 from lutwright.frontend.onnx_import.values import (
     Anything,
     Constant,
@@ -31,7 +31,6 @@ from lutwright.frontend.onnx_import.values import (
 EIGHT_BITS = (np.dtype(np.int8), np.dtype(np.uint8))  # the types that executors have fused operators for
 MOST_LEVELS = 2**16  # values of an activation that gets a grid of its own
 QUANTIZE = "Quantize its activations just before it"
-FROM_INPUT = "Name the grid of the model's input with --input, for example --input int8 or --input 'fixed<16,6>'"
 
 
 @dataclass(frozen=True, eq=False)

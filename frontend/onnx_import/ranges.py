@@ -1,0 +1,66 @@
+"""Where integers may leave their type: ONNX wraps them there, so that a sum or product is no longer one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from onnx import helper
+
+from lutwright.frontend.onnx_import.state import Refused, attribute
+from lutwright.frontend.onnx_import.values import Anything, Apply, Quantized, Variable
+
+
+@dataclass(frozen=True)
+class Range:
+    """The least and the greatest value, as far as they are known, and their type."""
+
+    lo: float
+    hi: float
+    dtype: np.dtype[Any]
+
+
+def check(sources: Sequence[Quantized], expression: Apply) -> None:
+    """Refused if the expression's last operator is arithmetic of integers that may leave their type."""
+    found = range_of(sources, expression)
+    if found is None or found.dtype.kind not in "iu":
+        return
+    limits = np.iinfo(found.dtype)
+    if found.lo < limits.min or found.hi > limits.max:
+        raise Refused(
+            f"its result from {found.lo:.0f} to {found.hi:.0f} may leave {found.dtype}, where it would wrap",
+            "Cast its inputs to a wider type, or to float",
+        )
+
+
+def range_of(sources: Sequence[Quantized], item: Variable | Apply | Anything | None) -> Range | None:
+    """Of sums, products and casts; None for all other operators."""
+    if item is None or (isinstance(item, np.ndarray) and (item.dtype.kind not in "iuf" or not item.size)):
+        return None
+    if isinstance(item, Variable):
+        source = sources[item.index]
+        ends = [np.asarray(source.scale * q + source.offset) for q in (source.node.type.lo, source.node.type.hi)]
+        return Range(float(np.min(ends)), float(np.max(ends)), source.dtype)
+    if not isinstance(item, Apply):
+        return Range(float(item.min()), float(item.max()), item.dtype)
+    parts = [range_of(sources, argument) for argument in item.arguments]
+    known = [part for part in parts if part is not None]
+    kind = item.operator.op_type
+    if len(known) != len(parts) or not known:
+        return None
+    first, *rest = known
+    if kind == "Cast":
+        dtype = helper.tensor_dtype_to_np_dtype(attribute(item.operator, "to", 1))
+        return Range(first.lo, first.hi, dtype) if dtype.kind in "iuf" else None
+    if kind == "Neg":
+        return Range(-first.hi, -first.lo, first.dtype)
+    if kind in ("Add", "Sum"):
+        return Range(sum(part.lo for part in known), sum(part.hi for part in known), first.dtype)
+    if kind == "Sub":
+        return Range(first.lo - rest[0].hi, first.hi - rest[0].lo, first.dtype)
+    if kind == "Mul":
+        corners = [a * b for a in (first.lo, first.hi) for b in (rest[0].lo, rest[0].hi)]
+        return Range(min(corners), max(corners), first.dtype)
+    return None
