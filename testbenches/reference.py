@@ -28,6 +28,9 @@ def prepared(model: onnx.ModelProto | Path) -> ModelWrapper:
     for node in proto.graph.node:
         if node.domain in ("onnx.brevitas", "finn.custom_op.general"):
             node.domain = "qonnx.custom_op.general"
+    for entry in proto.opset_import:
+        if entry.domain in ("onnx.brevitas", "finn.custom_op.general"):
+            entry.domain = "qonnx.custom_op.general"
     return ModelWrapper(proto).transform(InferShapes())
 
 

@@ -13,8 +13,9 @@ import onnx
 from onnx import helper
 
 from lutwright.frontend.onnx_import.interpreter import LAYERS
+from lutwright.frontend.onnx_import.quantizer import Quantizer
 from lutwright.frontend.onnx_import.source import Source
-from lutwright.frontend.onnx_import.state import OPERATORS, Entry, Import
+from lutwright.frontend.onnx_import.state import OPERATORS, Entry, Import, zeros_like
 from lutwright.frontend.onnx_import.values import (
     Anything,
     Apply,
@@ -144,4 +145,18 @@ def _copy(writer: Writer, state: Import, nodes: Sequence[onnx.NodeProto], consta
         value = state.values[name]
         assert isinstance(value, Constant)
         writer.constant(np.asarray(value.array), name)
-    writer.nodes.extend(nodes)
+    for node in nodes:
+        quantizer = state.on_host.get(node.output[0])
+        if quantizer is None:
+            writer.nodes.append(node)
+        else:
+            _requantize(writer, quantizer, zeros_like(state, state.values[node.input[0]]), node)
+
+
+def _requantize(writer: Writer, quantizer: Quantizer, like: Anything | None, node: onnx.NodeProto) -> None:
+    """A quantizer as the integers that it gives, and back to reals."""
+    assert like is not None
+    q = writer.cast(quantizer.emit(writer, node.input[0], like.dtype), np.dtype(np.float64))
+    scaled = writer.op("Mul", q, writer.constant(quantizer.scale))
+    real = writer.op("Add", scaled, writer.constant(quantizer.offset))
+    writer.cast(real, quantizer.dtype, node.output[0])

@@ -13,33 +13,40 @@ from lutwright.frontend.grid import Grid
 from lutwright.frontend.onnx_import import (
     convolution,
     elementwise,
+    im2col,
     linear,
     pooling,
     qdq,
     qonnx,
+    qonnx_layers,
     qoperator,
+    requantshift,
     selection,
     structural,
+    truncation,
+    unsupported,
 )
 from lutwright.frontend.onnx_import.constants import fold, shape_of_raw
 from lutwright.frontend.onnx_import.source import Source
-from lutwright.frontend.onnx_import.state import FROM_INPUT, OPERATORS, Entry, Import, Refused
+from lutwright.frontend.onnx_import.state import FROM_INPUT, OPERATORS, Entry, Import, Operator, Refused, on_host
 from lutwright.frontend.onnx_import.values import Constant, Host, Pending, Quantized, Raw, Unknown, Value
 
 # Importing them fills OPERATORS.
-REGISTERED = (convolution, elementwise, linear, pooling, qdq, qonnx, qoperator, selection, structural)
+REGISTERED = (
+    *(convolution, elementwise, im2col, linear, pooling, qdq, qonnx, qonnx_layers, qoperator, requantshift),
+    *(selection, structural, truncation),
+)
 QUANTIZERS = {"QuantizeLinear", "DequantizeLinear"}  # which the host can run after operators of its own
 LAYERS = {  # no host's work: refused where they are not supported, even if only outputs follow
     *("Conv", "ConvTranspose", "ConvInteger", "MatMulInteger", "Einsum", "LSTM", "GRU", "RNN", "Attention"),
     *("QLinearConv", "QLinearMatMul", "DeformConv", "If", "Loop", "Scan"),
     *("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"),
 }
-UNSUPPORTED_FIX = "Replace it by supported operators, or take it out of the model"
 
 
 def interpret(source: Source, batch: int, grid: Grid | None) -> Import:
     """Walks the graph with the batch axis of that size, or without one (0)."""
-    state = Import(source.opset, batch, grid=grid)
+    state = Import(source.opset, batch, grid=grid, versions=source.versions)
     state.values |= {name: Constant(array) for name, array in source.constants.items()}
     shape = source.shape(batch)
     if grid is None:
@@ -66,15 +73,16 @@ def _results(state: Import, node: onnx.NodeProto, inputs: list[Value | None]) ->
     operator = OPERATORS.get((node.domain, node.op_type))
     standard, present = node.domain == "", [value for value in inputs if value is not None]
     if operator is None and (not standard or not onnx.defs.has(node.op_type) or node.op_type in LAYERS):
-        where = "" if standard else f" of domain '{node.domain}'"
-        raise Refused(f"the operator{where} is not supported yet", UNSUPPORTED_FIX)
-    _check_arity(state, node, len(inputs), len(present), operator.arity if operator is not None else None)
+        raise unsupported.refused(node)
+    _check_arity(state, node, len(inputs), len(present), operator)
     if any(isinstance(value, Unknown) for value in present):
         return [Unknown()] * len(node.output)
     hosts = [value for value in present if isinstance(value, Host)]
     if hosts:
         if operator is None or not operator.integer or (standard and node.op_type in QUANTIZERS):
-            return [hosts[0]] * len(node.output)
+            return on_host(state, node, inputs, hosts[0].refusal)
+        if operator.hosted and isinstance(inputs[0], Host):
+            return operator.handler(state, node, inputs)
         if hosts[0].refusal not in state.refusals:
             state.refusals.append(hosts[0].refusal)
         return [Unknown()] * len(node.output)
@@ -86,12 +94,12 @@ def _results(state: Import, node: onnx.NodeProto, inputs: list[Value | None]) ->
         of_shape = node.op_type in ("Shape", "Size")
         return structural.shape(state, node, inputs) if of_shape else shape_of_raw(state, node, inputs)
     if operator is None:
-        reason = "the operator is not supported between integer layers"
-        return [Host(Refusal(node.name, node.op_type, reason, UNSUPPORTED_FIX))] * len(node.output)
+        return on_host(state, node, inputs, unsupported.between_layers(node))
     return operator.handler(state, node, inputs)
 
 
-def _check_arity(state: Import, node: onnx.NodeProto, count: int, present: int, arity: tuple[int, int] | None) -> None:
+def _check_arity(state: Import, node: onnx.NodeProto, count: int, present: int, operator: Operator | None) -> None:
+    arity = operator.arity if operator is not None else None
     if arity:
         low, high = arity
     else:

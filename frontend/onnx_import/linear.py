@@ -34,7 +34,11 @@ def matmul(state: Import, node: onnx.NodeProto, inputs: list[Value | None]) -> S
         if len(right.shape) == 1:
             result = dense(state, node, x, lattice_of(_column(right)))
             return [state.reshape(result, result.shape[:-1], f"{node.name}_reshape")]
-        return [dense(state, node, x, _matrix(right))]
+        weight = _matrix(right)
+        convolved = state.columns.get(x.node.name)
+        if convolved is not None and len(x.shape) == 4 and x.shape[3] == len(weight.q):
+            return [convolved(node, weight)]
+        return [dense(state, node, x, weight)]
     if isinstance(left, Constant):
         x = integers(state, node, right)
         if len(x.shape) == 1:

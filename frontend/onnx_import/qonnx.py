@@ -14,8 +14,16 @@ import onnx
 from lutwright.frontend import ir
 from lutwright.frontend.onnx_import.quantize import quantize
 from lutwright.frontend.onnx_import.quantizer import Quantizer
-from lutwright.frontend.onnx_import.state import QONNX_DOMAINS, Import, Refused, attribute, constant, operator
-from lutwright.frontend.onnx_import.values import Anything, Constant, Pending, Quantized, Raw, Value
+from lutwright.frontend.onnx_import.state import (
+    QONNX_DOMAINS,
+    Import,
+    Refused,
+    attribute,
+    constant,
+    operator,
+    zeros_like,
+)
+from lutwright.frontend.onnx_import.values import Anything, Value
 from lutwright.frontend.onnx_import.writer import Writer
 
 ROUND_EVEN = 1.5 * 2**52  # added and subtracted in float64, rounds to nearest even; Round exists only since opset 11
@@ -39,20 +47,12 @@ def bounds(bits: int, signed: bool, narrow: bool) -> tuple[int, int]:
     return 0, 2**bits - 1 - int(narrow)
 
 
-@operator("Quant", "IntQuant", domains=QONNX_DOMAINS, integer=True, arity=4)
+@operator("Quant", "IntQuant", domains=QONNX_DOMAINS, integer=True, arity=4, hosted=True)
 def quant(state: Import, node: onnx.NodeProto, inputs: list[Value | None]) -> Sequence[Value]:
     x, scale, zero, bitwidth = inputs
-    s, z = _scale(scale), constant(zero, "zero point")
-    b = constant(bitwidth, "bit width")
-    bits = int(b.flat[0]) if b.size == 1 else 0
-    if b.size != 1 or bits != b.flat[0] or not 1 <= bits <= 32:
-        raise Refused(f"its bit width must be one integer from 1 to 32, not {b}", "Export it with such a bit width")
-    if not np.isfinite(z).all():
-        raise Refused("its zero point is not finite", "Check the training and the export")
+    s, z, bits = finite_scale(scale), finite_zero(zero), int(one_width(bitwidth))
     signed, narrow = bool(attribute(node, "signed", 1)), bool(attribute(node, "narrow", 1))
-    mode = str(attribute(node, "rounding_mode", "ROUND")).upper()
-    if mode not in ROUNDINGS:
-        raise Refused(f"its rounding mode '{mode}' is unknown", f"Use one of {', '.join(ROUNDINGS)}")
+    mode = rounding_mode(node, "ROUND")
     scale64, zero64 = s.astype(np.float64), z.astype(np.float64)
     if bits == 1 and signed:
         quantizer = Quantizer(
@@ -62,7 +62,7 @@ def quant(state: Import, node: onnx.NodeProto, inputs: list[Value | None]) -> Se
             lambda v, s, z: np.asarray(v / s + z >= 0).astype(np.int64),
             2 * scale64,
             np.asarray((-1 - zero64) * scale64),
-            lambda writer, v, dtype: _emit_sign(writer, *_emit_scaled(writer, v, dtype, s, z)),
+            lambda writer, v, dtype: _emit_sign(writer, *emit_scaled(writer, v, dtype, s, z)),
         )
     else:
         lo, hi = bounds(bits, signed, narrow)
@@ -78,25 +78,27 @@ def quant(state: Import, node: onnx.NodeProto, inputs: list[Value | None]) -> Se
     return _quantized(state, node, x, quantizer)
 
 
-@operator("BipolarQuant", domains=QONNX_DOMAINS, integer=True, arity=2)
+@operator("BipolarQuant", domains=QONNX_DOMAINS, integer=True, arity=2, hosted=True)
 def bipolar_quant(state: Import, node: onnx.NodeProto, inputs: list[Value | None]) -> Sequence[Value]:
     x, scale = inputs
-    s = _scale(scale).astype(np.float64)
+    s = finite_scale(scale).astype(np.float64)
     quantizer = Quantizer(0, 1, (), lambda v: np.asarray(v >= 0).astype(np.int64), 2 * s, -s, _emit_sign)
     return _quantized(state, node, x, quantizer)
 
 
-@operator("MultiThreshold", domains=QONNX_DOMAINS, integer=True, arity=2)
+@operator("MultiThreshold", domains=QONNX_DOMAINS, integer=True, arity=2, hosted=True)
 def multi_threshold(state: Import, node: onnx.NodeProto, inputs: list[Value | None]) -> Sequence[Value]:
     x, thresholds = inputs
     t = constant(thresholds, "thresholds")
-    assert isinstance(x, (Constant, Raw, Quantized, Pending))
-    rank, factor, bias = len(x.shape), attribute(node, "out_scale", 1.0), attribute(node, "out_bias", 0.0)
+    known = zeros_like(state, x)
+    if known is None:
+        raise Refused("the shape of its input is not known at import", "Put it before the operators of the host")
+    rank, factor, bias = known.ndim, attribute(node, "out_scale", 1.0), attribute(node, "out_bias", 0.0)
     layout = attribute(node, "data_layout", "") or {2: "NC", 3: "NWC", 4: "NCHW"}.get(rank, "")
     axis = layout.index("C") if "C" in layout else 1
-    if t.ndim != 2 or t.size == 0 or not (t.shape[0] == 1 or (axis < rank and x.shape[axis] == t.shape[0])):
+    if t.ndim != 2 or t.size == 0 or not (t.shape[0] == 1 or (axis < rank and known.shape[axis] == t.shape[0])):
         raise Refused(
-            f"its thresholds of shape {t.shape} do not fit axis {axis} of its input of shape {x.shape}",
+            f"its thresholds of shape {t.shape} do not fit axis {axis} of its input of shape {known.shape}",
             "Give one row of thresholds a channel, or one for all, and the right data_layout",
         )
     if factor == 0:
@@ -127,14 +129,39 @@ def _quantized(state: Import, node: onnx.NodeProto, x: Value | None, quantizer: 
     return [quantize(state, node, x, quantizer)]
 
 
-def _scale(value: Value | None) -> Anything:
+def finite_scale(value: Value | None) -> Anything:
+    """The scale."""
     scale = constant(value, "scale")
     if not np.isfinite(scale).all() or (scale == 0).any():
         raise Refused("its scale must be finite and not 0", "Check the training and the export")
     return scale
 
 
-def _emit_scaled(
+def finite_zero(value: Value | None) -> Anything:
+    """The zero point."""
+    zero = constant(value, "zero point")
+    if not np.isfinite(zero).all():
+        raise Refused("its zero point is not finite", "Check the training and the export")
+    return zero
+
+
+def one_width(value: Value | None) -> Anything:
+    """The bit width, as it is in the model, but with no axes."""
+    bits = constant(value, "bit width")
+    if bits.size != 1 or not 1 <= bits.flat[0] <= 32 or int(bits.flat[0]) != bits.flat[0]:
+        raise Refused(f"its bit width must be one integer from 1 to 32, not {bits}", "Export it with such a bit width")
+    return bits.reshape(())
+
+
+def rounding_mode(node: onnx.NodeProto, default: str) -> str:
+    """A name in ROUNDINGS."""
+    mode = str(attribute(node, "rounding_mode", default)).upper()
+    if mode not in ROUNDINGS:
+        raise Refused(f"its rounding mode '{mode}' is unknown", f"Use one of {', '.join(ROUNDINGS)}")
+    return mode
+
+
+def emit_scaled(
     writer: Writer, x: str, dtype: np.dtype[Any], scale: Anything, zero: Anything
 ) -> tuple[str, np.dtype[Any]]:
     """x / scale + zero, each step in the type that NumPy gives it."""
@@ -157,10 +184,15 @@ def _emit_quant(
     hi: int,
     mode: str,
 ) -> str:
-    y, dtype = _emit_scaled(writer, x, dtype, scale, zero)
+    y, dtype = emit_scaled(writer, x, dtype, scale, zero)
     y = writer.op(
         "Max", writer.op("Min", y, writer.constant(np.array(hi, dtype))), writer.constant(np.array(lo, dtype))
     )
+    return emit_rounded(writer, y, dtype, mode)
+
+
+def emit_rounded(writer: Writer, y: str, dtype: np.dtype[Any], mode: str) -> str:
+    """The tensor rounded to int64."""
     if mode in ("ROUND", "HALF_EVEN"):
         y, magic = writer.cast(y, np.dtype(np.float64)), writer.constant(np.array(ROUND_EVEN))
         y = writer.op("Sub", writer.op("Add", y, magic), magic)

@@ -12,11 +12,13 @@ from lutwright.frontend.onnx_import.joint import joint_staircase
 from lutwright.frontend.onnx_import.quantizer import Quantizer
 from lutwright.frontend.onnx_import.staircase import staircase
 from lutwright.frontend.onnx_import.state import Entry, Import, Refused
-from lutwright.frontend.onnx_import.values import Constant, Pending, Quantized, Raw, Value, fits, pending
+from lutwright.frontend.onnx_import.values import Constant, Host, Pending, Quantized, Raw, Value, fits, pending
 
 
 def quantize(state: Import, node: onnx.NodeProto, value: Value, quantizer: Quantizer) -> Value:
-    """The value after the quantizer."""
+    """The value after the quantizer. After operators of the host's it is the host's work too."""
+    if isinstance(value, Host):
+        return _on_host(state, node, value, quantizer)
     assert isinstance(value, (Constant, Raw, Quantized, Pending))
     for item in (*quantizer.parameters, quantizer.scale, quantizer.offset):
         if not fits(item.shape, value.shape) and item.size > 1:
@@ -37,6 +39,15 @@ def quantize(state: Import, node: onnx.NodeProto, value: Value, quantizer: Quant
     resolve = staircase if len(value.sources) == 1 else joint_staircase
     result = resolve(state, node.name, value, quantizer.levels, quantizer.parameters)
     return replace(result, scale=quantizer.scale, offset=quantizer.offset, dtype=quantizer.dtype)
+
+
+def _on_host(state: Import, node: onnx.NodeProto, value: Host, quantizer: Quantizer) -> Host:
+    shape = value.zeros.shape if value.zeros is not None else ()
+    parameters = (*quantizer.parameters, quantizer.scale, quantizer.offset)
+    if value.zeros is None or not all(fits(item.shape, shape) or item.size == 1 for item in parameters):
+        raise Refused(value.refusal.reason, value.refusal.fix)
+    state.on_host[node.output[0]] = quantizer
+    return Host(value.refusal, value.zeros.astype(quantizer.dtype))
 
 
 def _entry(state: Import, node: onnx.NodeProto, value: Raw, quantizer: Quantizer) -> Quantized:

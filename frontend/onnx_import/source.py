@@ -23,11 +23,14 @@ QUANTIZERS = {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "QL
 class Source:
     """A valid model: nodes in topological order, each with a name; `dims` of the one input, None where symbolic.
 
+    `versions` has the operator set version of each domain that the model imports.
+
     `quantizes` is False where all operators are ONNX's own and none of them is a quantizing one.
     """
 
     model: onnx.ModelProto
     opset: int
+    versions: dict[str, int]
     nodes: tuple[onnx.NodeProto, ...]
     constants: dict[str, Anything]
     input: str
@@ -70,6 +73,7 @@ def _checked(model: onnx.ModelProto) -> Source:
     if len(inputs) != 1:
         names = ", ".join(f"'{item.name}'" for item in inputs) or "none"
         raise ModelError(f"a model must have exactly one input, found {names}. Export it with one input tensor")
+    versions = {entry.domain: entry.version for entry in model.opset_import}
     nodes = _ordered(graph, {inputs[0].name, *constants})
     outputs = tuple(item.name for item in graph.output)
     made = {name for node in nodes for name in node.output} | {inputs[0].name, *constants}
@@ -79,7 +83,7 @@ def _checked(model: onnx.ModelProto) -> Source:
     quantizes = any(node.op_type in QUANTIZERS or not onnx.defs.has(node.op_type, node.domain) for node in nodes)
     dims, dtype = _input_type(inputs[0])
     name, grid = inputs[0].name, annotated(graph, inputs[0].name, dtype)
-    return Source(model, opset, nodes, constants, name, dims, dtype, outputs, grid, quantizes)
+    return Source(model, opset, versions, nodes, constants, name, dims, dtype, outputs, grid, quantizes)
 
 
 def _check_text(graph: onnx.GraphProto) -> None:

@@ -19,6 +19,7 @@ from lutwright.frontend.onnx_import.values import (
     Anything,
     Constant,
     Host,
+    Lattice,
     Pending,
     Product,
     Quantized,
@@ -26,6 +27,7 @@ from lutwright.frontend.onnx_import.values import (
     Shape,
     Unknown,
     Value,
+    dtype_of,
     map_constants,
     reduced,
 )
@@ -61,7 +63,9 @@ class Import:
     """The state of one import: `values` by ONNX tensor name, and the IR nodes built so far.
 
     `batch` is the concrete size that the batch axis has during the walk, or 0 where there is no batch axis.
-    `entry` says where integers begin.
+    `entry` says where integers begin. `versions` has the operator set of each domain. `on_host` has the quantizers
+    that the host runs, by the ONNX tensors that they make; `columns` what multiplies the results of Im2Col by
+    weights [K, N] as a convolution, by the IR nodes of these results.
     """
 
     opset: int
@@ -72,6 +76,13 @@ class Import:
     entry: Entry | None = None
     grid: Grid | None = None
     taken: set[str] = field(default_factory=set)
+    versions: dict[str, int] = field(default_factory=dict)
+    on_host: dict[str, Quantizer] = field(default_factory=dict)
+    columns: dict[str, Callable[[onnx.NodeProto, Lattice], Quantized]] = field(default_factory=dict)
+
+    def version(self, domain: str) -> int:
+        """The version of a domain's operators: 1 where the model imports none, as QONNX has it."""
+        return self.versions.get(domain, 1)
 
     def name(self, wish: str) -> str:
         """A unique name for an IR node that is also an identifier."""
@@ -206,18 +217,24 @@ class Operator:
     """How an ONNX operator is interpreted. `integer` ones (layers and quantizers) are never left to the host.
 
     `arity`: the least and the greatest number of inputs of an operator that ONNX does not know, else None.
+    `hosted` ones can run on the host after operators of its own.
     """
 
     handler: Handler
     integer: bool
     arity: tuple[int, int] | None
+    hosted: bool
 
 
 OPERATORS: dict[tuple[str, str], Operator] = {}
 
 
 def operator(
-    *names: str, domains: Sequence[str] = ("",), integer: bool = False, arity: int | tuple[int, int] | None = None
+    *names: str,
+    domains: Sequence[str] = ("",),
+    integer: bool = False,
+    arity: int | tuple[int, int] | None = None,
+    hosted: bool = False,
 ) -> Callable[[Handler], Handler]:
     """Registers the handler for these operators."""
 
@@ -225,7 +242,7 @@ def operator(
         bounds = (arity, arity) if isinstance(arity, int) else arity
         for domain in domains:
             for name in names:
-                OPERATORS[domain, name] = Operator(handler, integer, bounds)
+                OPERATORS[domain, name] = Operator(handler, integer, bounds, hosted)
         return handler
 
     return register
@@ -238,6 +255,33 @@ def activation(value: Value | None) -> Quantized | Pending:
     if not isinstance(value, (Quantized, Pending)):
         raise Refused("its first input must be the activations", "Give it constants as its other inputs")
     return value
+
+
+def on_host(state: Import, node: onnx.NodeProto, inputs: Sequence[Value | None], refusal: Refusal) -> list[Value]:
+    """The outputs of a node that only the host can run: their shapes and types are read off a run on zeros."""
+    arrays: list[Anything | None] = []
+    for value in inputs:
+        array = zeros_like(state, value)
+        if value is not None and array is None:
+            return [Host(refusal)] * len(node.output)
+        arrays.append(array)
+    try:
+        found = state.execute(node, arrays)
+    except Refused:
+        return [Host(refusal)] * len(node.output)
+    return [Host(refusal, np.zeros(array.shape, array.dtype)) for array in found]
+
+
+def zeros_like(state: Import, value: Value | None) -> Anything | None:
+    """An array of the value's shape and type, a constant itself; None where they are not known."""
+    if isinstance(value, Constant):
+        return value.array
+    if isinstance(value, Host):
+        return value.zeros
+    if not isinstance(value, (Raw, Quantized, Pending)):
+        return None
+    dtype = dtype_of(value.sources, value.expression) if isinstance(value, Pending) else value.dtype
+    return np.zeros(value.shape, dtype)
 
 
 def constant(value: Value | None, what: str) -> Anything:

@@ -6,13 +6,14 @@ Arrays of scales, offsets and constants broadcast to the tensor's shape as ONNX 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
+from onnx import helper
 
 from lutwright.errors import Refusal
 from lutwright.frontend import ir
@@ -20,6 +21,7 @@ from lutwright.frontend import ir
 Shape = tuple[int, ...]
 Real = NDArray[np.float64]
 Anything = NDArray[Any]
+LOGICAL = ("And", "Or", "Not", "Xor", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual")  # bool out
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,10 +156,11 @@ class Raw:
 class Host:
     """Comes after integer nodes through an operator without integer meaning; fine if only outputs follow.
 
-    `refusal` is raised when an integer node needs the value.
+    `refusal` is raised when an integer node needs the value. `zeros` has the tensor's shape and type, if they are known.
     """
 
     refusal: Refusal
+    zeros: Anything | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,6 +207,20 @@ def constants_of(expression: Expression) -> list[Anything]:
 
     map_constants(expression, note)
     return found
+
+
+def dtype_of(sources: Sequence[Quantized], expression: Expression) -> np.dtype[Any]:
+    """The type that the expression's operators give."""
+    if isinstance(expression, Variable):
+        return sources[expression.index].dtype
+    kind, arguments = expression.operator.op_type, expression.arguments
+    if kind == "Cast":
+        (wanted,) = (item.i for item in expression.operator.attribute if item.name == "to")
+        return helper.tensor_dtype_to_np_dtype(wanted)
+    if kind in LOGICAL:
+        return np.dtype(np.bool_)
+    first = next(item for item in (arguments[1:] if kind == "Where" else arguments) if item is not None)
+    return dtype_of(sources, first) if isinstance(first, (Variable, Apply)) else first.dtype
 
 
 def fits(shape: Shape, into: Shape) -> bool:
