@@ -22,7 +22,6 @@ from lutwright.frontend.onnx_import.state import (
     Refused,
     attribute,
     constant,
-    integers,
     operator,
 )
 from lutwright.frontend.onnx_import.values import (
@@ -35,6 +34,7 @@ from lutwright.frontend.onnx_import.values import (
     Raw,
     Value,
 )
+from lutwright.frontend.onnx_import.weights import integers
 
 CHANNELS_LAST = ("qonnx.custom_op.channels_last",)
 
@@ -60,13 +60,13 @@ def quant_avg_pool(state: Import, node: onnx.NodeProto, inputs: list[Value | Non
     """The sum over square windows, shifted right so far that the largest one has `obits` bits."""
     (x,) = inputs
     last = attribute(node, "data_layout", "NCHW") == "NHWC"
-    source = _integral(integers(state, node, x))
-    if len(source.shape) != 4:
-        raise Refused(f"its input of shape {source.shape} must have four axes", "Check the model")
+    given: Quantized | Pending = _integral(integers(state, node, x))
+    if len(given.shape) != 4:
+        raise Refused(f"its input of shape {given.shape} must have four axes", "Check the model")
     kernel, stride, in_bits, out_bits = (attribute(node, name, 1) for name in ("kernel", "stride", "ibits", "obits"))
     if min(kernel, stride) < 1 or not 1 <= in_bits <= 32:
         raise Refused("its kernel, stride and ibits must be at least 1", "Export the model again")
-    source = _channels_first(state, node, source) if last else source
+    source = integers(state, node, _channels_first(state, node, given) if last else given)
     window = Window.of((kernel, kernel), (stride, stride))
     if min(window.output(source.shape[2:])) < 1:
         raise Refused(f"its window of {kernel} is larger than its input {source.shape}", "Check the model's shapes")
@@ -74,7 +74,7 @@ def quant_avg_pool(state: Import, node: onnx.NodeProto, inputs: list[Value | Non
     shift = max(0, ((2**in_bits - 1) * kernel**2).bit_length() - out_bits)
 
     def levels(real: Anything) -> ir.Array:
-        return np.asarray(real).astype(np.int64) >> shift
+        return np.asarray(np.asarray(real).astype(np.int64) >> shift)
 
     value = Pending((replace(summed, dtype=np.dtype(np.int64)),), VARIABLE)
     shifted = staircase(state, f"{node.name}_shift", value, levels, ())

@@ -36,7 +36,7 @@ def requant_shift(state: Import, node: onnx.NodeProto, inputs: list[Value | None
         raise Refused(f"its products go up to {largest * float(np.abs(factor).max()):.3g}", "Use a smaller mul")
 
     def levels(v: ir.Array, factor: ir.Array, term: ir.Array) -> ir.Array:
-        return np.clip((2 * (v * factor + term) + div) // (2 * div), lo, hi)
+        return np.asarray(np.clip((2 * (v * factor + term) + div) // (2 * div), lo, hi))
 
     value = Pending((replace(source, dtype=np.dtype(np.int64)),), VARIABLE)
     result = staircase(state, node.name, value, levels, (factor, term))

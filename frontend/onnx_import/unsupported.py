@@ -48,7 +48,7 @@ REASONS: dict[str, tuple[str, str]] = {
         ("RequantizedConv", "RequantizedGemm", "RequantizedMatMul", "RequantizedAdd", "RequantizediHardswish"),
         (
             "Deeploy's fused operators are not supported",
-            "Give lutwright the graph as it is before Deeploy fuses it: Conv, MatMul or Add with a RequantShift after it",
+            "Give the graph as it is before Deeploy fuses it: Conv, MatMul or Add with a RequantShift after it",
         ),
     ),
     **dict.fromkeys(

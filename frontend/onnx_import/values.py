@@ -156,7 +156,7 @@ class Raw:
 class Host:
     """Comes after integer nodes through an operator without integer meaning; fine if only outputs follow.
 
-    `refusal` is raised when an integer node needs the value. `zeros` has the tensor's shape and type, if they are known.
+    `refusal` is raised when an integer node needs the value. `zeros` has the tensor's shape and type, if known.
     """
 
     refusal: Refusal
