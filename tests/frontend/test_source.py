@@ -149,8 +149,8 @@ def _float_weights() -> onnx.ModelProto:
 
 def _inside(kind: str) -> onnx.ModelProto:
     model = quantized()
-    model.graph.node[3].input[0] = "s"
-    model.graph.node.insert(3, helper.make_node(kind, ["c"], ["s"], "inside"))
+    model.graph.node[2].input[0] = "s"
+    model.graph.node.insert(2, helper.make_node(kind, ["a"], ["s"], "inside"))
     return model
 
 
