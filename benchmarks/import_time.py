@@ -1,8 +1,9 @@
 """Import time and peak memory of the largest models at hand, each in a process of its own, as Markdown.
 
-Run: python benchmarks/import_time.py (with LUTWRIGHT_MODELS for the shared models). The three models of ten million
-parameters are made here with random weights: a QONNX network of dense layers, a QDQ and a QOperator one of convolutions. `bare` is
-a process that only imports lutwright. Linux only: the peak is read from /proc.
+Run: python benchmarks/import_time.py (with LUTWRIGHT_MODELS for the shared models). The three models of ten
+million parameters are made here with random weights: a QONNX network of dense layers, a QDQ and a QOperator
+one of convolutions.
+`bare` is a process that only imports lutwright. Linux only: the peak is read from /proc.
 """
 
 from __future__ import annotations
