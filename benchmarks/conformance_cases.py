@@ -38,7 +38,8 @@ FUNCTIONS = (
 NAMED = frozenset(" ".join((QUANTIZERS, LINEAR, WINDOWS, MOVES, TWO, FUNCTIONS)).split())
 WEIGHTED = frozenset(LINEAR.split())
 BOTH = frozenset(TWO.split()) | {"MatMul", "Gemm", "Concat"}
-SECOND = frozenset((TWO + " " + MOVES).split()) | {"MatMul"}
+SECOND = frozenset(TWO.split()) | {"MatMul", "Gather"}
+SHAPED = frozenset(MOVES.split()) - {"Concat", "Gather"}  # their second operand says how to move the first
 BETWEEN = WEIGHTED | BOTH | frozenset((WINDOWS + " " + MOVES).split()) - {"Identity", "Dropout", "Einsum"}
 UNDEFINED = {"Div", "Mod"}  # of integers by 0
 
@@ -127,6 +128,10 @@ def networks(case: Case) -> Iterator[Network]:
     plain = at_opset(case.model)
     if own and case.operator in SECOND and len(case.inputs) > 1 and not (_whole(case) and case.operator in UNDEFINED):
         yield from _alone(case, 1, _samples(case, case.model, 1), "second operand")
+    if own and case.operator in SHAPED and len(case.inputs) > 1 and case.inputs[1].size:
+        moves = samples(case.inputs[1], case.name)
+        model = indexed(case.model, _constants(case), 1)
+        yield case.network("second operand", model, moves.grid, moves.inputs[:1])
     if plain is None or not own:
         return
     if case.operator in BETWEEN and case.inputs[0].dtype == np.float32 and case.inputs[0].size:

@@ -198,11 +198,11 @@ def load(path: str | Path, input_grid: str | None = None) -> Model:
 
 
 def interpreted(source: Source, grid: Grid | None) -> Import:
-    """Axis 0 is the batch where the input has two or more axes. If it is fixed, larger than 1, and the network mixes
-    its elements, the whole input is one sample."""
+    """Axis 0 is the batch where the input has two or more axes. If it is fixed, and the network mixes its elements, or
+    makes other tensors whose axis 0 is none, the whole input is one sample."""
     first = source.dims[0] or 1 if len(source.dims) > 1 else 0
     state = interpret(source, first, grid)
-    if state.refusals and first > 1:
+    if state.refusals and first and source.dims[0] is not None:
         whole = interpret(source, 0, grid)
         state = state if whole.refusals else whole
     if state.refusals and not source.quantizes:

@@ -116,7 +116,7 @@ def _input_type(item: onnx.ValueInfoProto) -> tuple[tuple[int | None, ...], np.d
         dtype = helper.tensor_dtype_to_np_dtype(tensor.elem_type)
     except KeyError:
         raise ModelError(f"the input '{item.name}' must have a type, not {tensor.elem_type}. Export it again") from None
-    if dtype.kind not in "biuf":
+    if dtype.kind not in "biuf" or dtype.isbuiltin != 1:
         raise ModelError(
             f"the input '{item.name}' must be of a type that NumPy has, not {dtype}. "
             "Let the model cast it from float or int8"
