@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from .graphs import DIALECTS, integer
-from .graphs.check import check
+from .graphs import DIALECTS, integer, reference
+from .graphs.check import STRICT, check, imported
 from .graphs.exact import WINDOWED, execute
 from .graphs.net import Case
-from .graphs.reference import session_run
 
 FEW = settings(deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 
@@ -32,6 +31,21 @@ def test_random_graphs_equal_the_reference(dialect: str, tmp_path: Path) -> None
     assert kinds.count("equal") >= len(kinds) // 2, kinds
 
 
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_value_that_is_off_by_one_is_found(dialect: str, tmp_path: Path) -> None:
+    """The check itself: the output's first sample is moved away from what the reference gave."""
+
+    @settings(FEW, max_examples=5)
+    @given(DIALECTS[dialect]().filter(lambda case: case.exact or case.dialect in STRICT))
+    def run(case: Case) -> None:
+        values, output = reference.run(case), case.model.graph.output[0].name
+        moved = values[output].copy()
+        moved[0] = moved[0] ^ 1 if moved.dtype.kind in "iu" else moved[0] + 1
+        assert imported(case, values | {output: moved}, tmp_path).kind in ("different", "refused")
+
+    run()
+
+
 @settings(FEW, max_examples=40)
 @given(integer.models())
 def test_the_exact_executor_is_onnxruntimes(case: Case) -> None:
@@ -48,6 +62,6 @@ def test_the_exact_executor_is_onnxruntimes(case: Case) -> None:
             mine.graph.input.add(name="input").type.tensor_type.elem_type = 1
             mine.graph.node[0].input[0] = "input"
             mine.graph.output.add(name=node.output[0])
-            expected = session_run(mine, optimize=False)(seen)[node.output[0]]
+            expected = reference.session_run(mine, optimize=False)(seen)[node.output[0]]
             found = execute(mine, seen)[node.output[0]]
             assert np.array_equal(found.astype(np.float32), expected), node.op_type

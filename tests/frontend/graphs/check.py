@@ -51,13 +51,17 @@ class Outcome:
 
 def check(case: Case, folder: Path) -> Outcome:
     """Runs the reference, imports, compares. Writes the model into the folder."""
-    outcome, path = Outcome(case), folder / "model.onnx"
-    onnx.save(case.model, path)
     try:
         values = run(case)
     except Exception as error:  # of onnxruntime, whose exceptions have no common type: its optimizer has bugs too
-        outcome.unrunnable = str(error)
-        return outcome
+        return Outcome(case, unrunnable=str(error))
+    return imported(case, values, folder)
+
+
+def imported(case: Case, values: Values, folder: Path) -> Outcome:
+    """The comparison with given values of the reference."""
+    outcome, path = Outcome(case), folder / "model.onnx"
+    onnx.save(case.model, path)
     try:
         model = load(path, case.grid)
         integers = model.encode(case.samples)
