@@ -27,7 +27,9 @@ def check(sources: Sequence[Quantized], expression: Apply) -> None:
     if expression.operator.op_type == "Cast":
         dtype = helper.tensor_dtype_to_np_dtype(attribute(expression.operator, "to", 1))
         if dtype.isbuiltin != 1:
-            raise Refused(f"it casts to {dtype}, a type that NumPy does not have", "Use QuantizeLinear, or a wider type")
+            raise Refused(
+                f"it casts to {dtype}, a type that NumPy does not have", "Use QuantizeLinear, or a wider type"
+            )
     found = range_of(sources, expression)
     if found is None or found.dtype.kind not in "iu":
         return

@@ -43,7 +43,9 @@ class Step:
     def build(self, name: str, source: Node) -> Node:
         if self.kind is Take:
             return Take.of(name, source, len(source.type.shape) - 1, np.array(self.numbers, np.int64))
-        return Reshape.of(name, source, self.numbers) if self.kind is Reshape else Transpose.of(name, source, self.numbers)
+        return (
+            Reshape.of(name, source, self.numbers) if self.kind is Reshape else Transpose.of(name, source, self.numbers)
+        )
 
 
 def walk(node: Node, emitted: Emitted) -> tuple[Node, list[Move]]:
@@ -82,12 +84,20 @@ def shortest(shape: Shape, steps: Sequence[Step]) -> list[Step] | None:
     ordered = sorted(flat, key=lambda atom: -atom.stride)
     if flat == ordered:
         return [] if target == shape else [Step(Reshape, target)]
-    if len(shape) == len(target) and all(len(group) <= 1 for group in groups) and len(flat) == sum(s > 1 for s in shape):
+    if (
+        len(shape) == len(target)
+        and all(len(group) <= 1 for group in groups)
+        and len(flat) == sum(s > 1 for s in shape)
+    ):
         ones = (axis for axis, size in enumerate(shape) if size == 1)
         return [Step(Transpose, tuple(group[0].axis if group else next(ones) for group in groups))]
     axes = tuple(ordered.index(atom) for atom in flat)
     last = len(shape) - 1
-    if shape == target and all(atom.axis == last for atom in groups[-1]) and _outer(flat, last) == _outer(ordered, last):
+    if (
+        shape == target
+        and all(atom.axis == last for atom in groups[-1])
+        and _outer(flat, last) == _outer(ordered, last)
+    ):
         inner = [atom for atom in ordered if atom.axis == last]
         order = [inner.index(atom) for atom in groups[-1]]
         index = np.arange(shape[-1]).reshape([atom.size for atom in inner]).transpose(order).ravel()
