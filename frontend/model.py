@@ -215,20 +215,23 @@ def interpreted(source: Source, grid: Grid | None) -> Import:
 
 def assemble(source: Source, state: Import) -> Model:
     """The Model of an import without refusals."""
-    entry, cut = state.entry, host.hardware_output(source, state)
-    if entry is None or cut is None:
+    entry, cuts = state.entry, host.hardware_outputs(source, state)
+    if entry is None or cuts is None:
         raise ModelError(
-            "the outputs must all follow from one integer tensor that depends on the input. "
-            "Keep one output, or outputs that are computed from each other"
+            "the outputs must all follow from integer tensors that depend on the input. "
+            "Quantize the input, and keep outputs that depend on it"
         )
-    value = host.hardware_value(state, cut)
-    assert value is not None
-    last = value.source
+    sources = list[Quantized]()
+    for cut in cuts:
+        value = host.hardware_value(state, cut)
+        assert value is not None
+        sources += [item for item in value.sources if not any(item is other for other in sources)]
+    last = sources[0] if len(sources) == 1 else host.joined(state, sources)
     imported = drop_dead(verify(Graph(tuple(state.nodes), last.node.name)))
     graph = run_passes(imported)
     shape = source.shape(state.batch)
     pre, pre_nodes = host.pre(source, state, entry)
-    post, post_nodes = host.post(source, state, cut)
+    post, post_nodes = host.post(source, state, cuts, sources)
     return Model(
         graph=graph,
         imported=imported,
@@ -239,7 +242,7 @@ def assemble(source: Source, state: Import) -> Model:
         input_dtype=source.dtype,
         output_names=source.outputs,
         input=tensor(entry.tensor, entry.value),
-        output=replace(tensor(cut, last), node=graph.output),
+        output=replace(tensor(", ".join(cuts), last), node=graph.output),
         tensors={
             name: tensor(name, value)
             for name, value in state.values.items()
@@ -248,10 +251,14 @@ def assemble(source: Source, state: Import) -> Model:
         batch=state.batch or 1,
         batched=state.batch > 0,
         grid=state.grid,
-        elementwise=frozenset(n for n in source.outputs if isinstance(state.values[n], (Quantized, Pending))),
+        elementwise=frozenset(name for name in source.outputs if _only_of(host.hardware_value(state, name), last)),
         pre_nodes=tuple((node.name, node.op_type) for node in pre_nodes),
         post_nodes=tuple((node.name, node.op_type) for node in post_nodes),
     )
+
+
+def _only_of(value: Pending | None, source: Quantized) -> bool:
+    return value is not None and all(item is source for item in value.sources)
 
 
 def tensor(name: str, value: Quantized) -> Tensor:

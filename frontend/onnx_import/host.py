@@ -12,6 +12,8 @@ import numpy as np
 import onnx
 from onnx import helper
 
+from lutwright.errors import ModelError
+from lutwright.frontend import nodes
 from lutwright.frontend.onnx_import.interpreter import LAYERS
 from lutwright.frontend.onnx_import.quantizer import Quantizer
 from lutwright.frontend.onnx_import.source import Source
@@ -27,6 +29,7 @@ from lutwright.frontend.onnx_import.values import (
     Raw,
     Variable,
     pending,
+    reduced,
 )
 from lutwright.frontend.onnx_import.writer import Writer
 
@@ -35,7 +38,7 @@ INTEGERS = "lutwright_integers"  # the name of the integers in both models
 
 def pre(source: Source, state: Import, entry: Entry) -> tuple[onnx.ModelProto, list[onnx.NodeProto]]:
     """From the user's input to the hardware's integers (int64), and the ONNX nodes in it."""
-    part = _between(source, state, [entry.tensor], source.input)
+    part = _between(source, state, [entry.tensor], [source.input])
     assert part is not None
     writer = Writer(source.opset)
     _copy(writer, state, *part)
@@ -49,42 +52,91 @@ def pre(source: Source, state: Import, entry: Entry) -> tuple[onnx.ModelProto, l
     return writer.model([given], [INTEGERS], "pre"), part[0] + quantizer
 
 
-def post(source: Source, state: Import, tensor: str) -> tuple[onnx.ModelProto, list[onnx.NodeProto]]:
-    """From the hardware's integers (as float64) to the user's outputs, and the ONNX nodes in it."""
-    part = _between(source, state, source.outputs, tensor)
-    value = hardware_value(state, tensor)
-    assert part is not None and value is not None
-    writer = Writer(source.opset)
-    scaled = writer.op("Mul", INTEGERS, writer.constant(value.source.scale))
-    real = writer.op("Add", scaled, writer.constant(value.source.offset))
-    chain = _write(writer, value.expression, writer.cast(real, value.source.dtype), tensor)
+def post(
+    source: Source, state: Import, cuts: Sequence[str], sources: Sequence[Quantized]
+) -> tuple[onnx.ModelProto, list[onnx.NodeProto]]:
+    """From the hardware's integers (as float64) to the user's outputs, and the ONNX nodes in it.
+
+    The integers are those of the one source, or of all sources one after the other, as `joined` gives them.
+    """
+    part = _between(source, state, source.outputs, cuts)
+    assert part is not None
+    writer, reals, chain = Writer(source.opset), list[str](), list[onnx.NodeProto]()
+    batch = (state.batch,) if state.batch else ()
+    start, axis = 0, len(batch)
+    for item in sources:
+        integers, size = INTEGERS, item.node.type.size
+        if len(sources) > 1:
+            places = writer.constant(np.arange(start, start + size))
+            integers = writer.op("Gather", INTEGERS, places, axis=axis)
+            integers = writer.op("Reshape", integers, writer.constant(np.array(item.shape, np.int64)))
+        start += size
+        scaled = writer.op("Mul", integers, writer.constant(item.scale))
+        reals.append(writer.cast(writer.op("Add", scaled, writer.constant(item.offset)), item.dtype))
+    for tensor in cuts:
+        value = hardware_value(state, tensor)
+        assert value is not None
+        of_value = [reals[next(i for i, other in enumerate(sources) if other is item)] for item in value.sources]
+        chain += _write(writer, value.expression, of_value, tensor)
     _copy(writer, state, *part)
-    given = helper.make_tensor_value_info(INTEGERS, onnx.TensorProto.DOUBLE, value.shape)
+    shape = sources[0].shape if len(sources) == 1 else (*batch, start)
+    given = helper.make_tensor_value_info(INTEGERS, onnx.TensorProto.DOUBLE, shape)
     return writer.model([given], source.outputs, "post"), chain + part[0]
 
 
 def hardware_value(state: Import, tensor: str) -> Pending | None:
-    """The tensor as a function of the hardware's integers, if it is one."""
+    """The tensor as a function of integers, if it is one."""
     value = state.values[tensor]
-    if not isinstance(value, (Quantized, Pending)):
-        return None
-    value = pending(value)
-    return value if len(value.sources) == 1 else None
+    return pending(value) if isinstance(value, (Quantized, Pending)) else None
 
 
-def hardware_output(source: Source, state: Import) -> str | None:
-    """The latest tensor on integers from which all outputs follow without another layer or quantizer."""
+def hardware_outputs(source: Source, state: Import) -> list[str] | None:
+    """The tensors on integers from which all outputs follow without another layer or quantizer; None if there are none.
+
+    The latest one that suffices, if one does; else those that are met first on the way back from the outputs.
+    """
     tensors = [source.input] + [name for node in source.nodes for name in node.output if name]
     for tensor in reversed(tensors):
+        value = hardware_value(state, tensor)
+        if value is not None and len(value.sources) == 1 and _suffice(source, state, [tensor]):
+            return [tensor]
+    makers = {name: node for node in source.nodes for name in node.output if name}
+    met, stack = set[str](), list(source.outputs)
+    while stack:
+        tensor = stack.pop()
+        if tensor in met or isinstance(state.values[tensor], Constant):
+            continue
         if hardware_value(state, tensor) is not None:
-            part = _between(source, state, source.outputs, tensor)
-            if part is not None and not any(_integer(state, node) for node in part[0]):
-                return str(tensor)
-    return None
+            met.add(tensor)
+        elif tensor in makers:
+            stack.extend(name for name in makers[tensor].input if name)
+    cuts = [tensor for tensor in tensors if tensor in met]
+    return cuts if cuts and _suffice(source, state, cuts) else None
 
 
-def _write(writer: Writer, expression: Expression, real: str, output: str) -> list[onnx.NodeProto]:
-    """The expression as nodes, from the tensor `real` to the tensor `output`."""
+def joined(state: Import, sources: Sequence[Quantized]) -> Quantized:
+    """The sources, flattened, one after the other."""
+    flat, batch = list[Quantized](), (state.batch,) if state.batch else ()
+    for item in sources:
+        if state.batch and not item.batched:
+            raise ModelError("outputs with and without a batch axis cannot be given together. Keep one of them")
+        flat.append(state.reshape(item, (*batch, item.node.type.size), "output_flat"))
+    node = state.add(nodes.Concat.of(state.name("outputs"), tuple(item.node for item in flat), 0))
+    axis, shape = len(batch), (*batch, node.type.size)
+    scale, offset = (
+        np.concatenate([np.broadcast_to(array, item.shape) for array, item in pairs], axis=axis)
+        for pairs in ([(item.scale, item) for item in flat], [(item.offset, item) for item in flat])
+    )
+    return Quantized(node, shape, bool(state.batch), reduced(scale), reduced(offset), np.dtype(np.float64))
+
+
+def _suffice(source: Source, state: Import, tensors: Sequence[str]) -> bool:
+    part = _between(source, state, source.outputs, tensors)
+    return part is not None and not any(_integer(state, node) for node in part[0])
+
+
+def _write(writer: Writer, expression: Expression, reals: Sequence[str], output: str) -> list[onnx.NodeProto]:
+    """The expression as nodes, from the tensors `reals` to the tensor `output`."""
     memo: dict[int, str] = {}
     operators: list[onnx.NodeProto] = []
 
@@ -92,7 +144,7 @@ def _write(writer: Writer, expression: Expression, real: str, output: str) -> li
         if item is None:
             return ""
         if isinstance(item, Variable):
-            return real
+            return reals[item.index]
         if not isinstance(item, Apply):
             return writer.constant(item)
         if id(item) not in memo:
@@ -120,14 +172,14 @@ def _integer(state: Import, node: onnx.NodeProto) -> bool:
 
 
 def _between(
-    source: Source, state: Import, ends: Sequence[str], start: str
+    source: Source, state: Import, ends: Sequence[str], starts: Sequence[str]
 ) -> tuple[list[onnx.NodeProto], list[str]] | None:
-    """The nodes from `start` to `ends` and the constants they use; None if something else is needed too."""
+    """The nodes from `starts` to `ends` and the constants they use; None if something else is needed too."""
     makers = {name: node for node in source.nodes for name in node.output if name}
     wanted, constants, nodes, stack = set[str](), list[str](), set[str](), list(ends)
     while stack:
         tensor = stack.pop()
-        if tensor in wanted or tensor == start:
+        if tensor in wanted or tensor in starts:
             continue
         wanted.add(tensor)
         if isinstance(state.values[tensor], Constant):
