@@ -83,7 +83,12 @@ def _stuffed(state: Import, node: onnx.NodeProto, source: Quantized, strides: Se
     sizes = tuple((size - 1) * stride + 1 for size, stride in zip(source.shape[2:], strides, strict=True))
     all_strides = (1, *strides) if source.batched else (1, 1, *strides)
     stuffed = state.add(nodes.Stuff.of(state.name(f"{node.name}_stuffed"), source.node, all_strides, value))
-    return replace(source, node=stuffed, shape=(*source.shape[:2], *sizes))
+    shape, offset = (*source.shape[:2], *sizes), source.offset
+    if offset.any() and not value:  # no integer means 0: in between there is no offset
+        spread = np.zeros((1, *shape[1:]))
+        spread[(slice(None), slice(None), *(slice(None, None, stride) for stride in strides))] = offset
+        offset = spread
+    return replace(source, node=stuffed, shape=shape, offset=offset)
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,8 +213,9 @@ def _zero(state: Import, node: onnx.NodeProto, x: Quantized) -> tuple[Quantized,
     """The activations with an integer that means 0, the same on all channels, and this integer."""
     if not x.offset.any():
         return x, 0
-    zero = np.asarray(-x.offset / x.scale)
-    if (zero == zero.flat[0]).all() and zero.flat[0] == round(float(zero.flat[0])):
+    with np.errstate(divide="ignore", invalid="ignore"):
+        zero = np.asarray(-x.offset / x.scale)
+    if (zero == np.round(zero.flat[0])).all() and np.isfinite(zero).all():
         return x, round(float(zero.flat[0]))
     try:
         return centred(state, node.name, x), 0
