@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import resource
 import sys
-import warnings
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -28,10 +27,11 @@ MOST_MEMORY = 6 * 2**30  # an import that needs more fails, and is wrong, instea
 TEXT = """\
 # Conformance
 
-Made by `python benchmarks/conformance.py` with {versions}; do not edit. Every case of `onnx.backend.test` for the
-operators that carry quantized networks, and every option of QONNX's operators, is made into networks with one
-activation input, imported, evaluated on the golden model, and compared with the reference, all elements
-(`lutwright.frontend.compare`).
+Made by `python benchmarks/conformance.py` with {versions}; do not edit.
+
+Every case of `onnx.backend.test` for the operators that carry quantized networks, and every option of QONNX's
+operators, is made into networks with one activation input, imported, evaluated on the golden model, and compared with
+the reference, all elements (`lutwright.frontend.compare`).
 
 **Outcomes.** *equal*: integers in the hardware's graph give the reference's outputs. *host only*: equal too, but
 nothing is left for the hardware (a function of the input that only outputs follow). *refused*: a typed error with its
@@ -48,7 +48,7 @@ outcomes share a row; where numbers in their messages differ, the first case's m
   activations lie on the first of these grids that holds the case's data: ufixed<8,4> (no negative data), fixed<8,4>,
   int8, int16. Each network runs on the case's data rounded to the grid, on random values of the grid, and on its two
   ends; values for which the operator is infinite or NaN are replaced.
-- *…, quantized*: QuantizeLinear to int8 and DequantizeLinear follow, so that the function becomes a staircase.
+- *… quantized*: QuantizeLinear to int8 and DequantizeLinear follow, so that the function becomes a staircase.
 - *QDQ*: activations, weights, bias and output pass through QuantizeLinear and DequantizeLinear, zero points not 0; the
   reference is onnxruntime with its default optimizations (integer operators), else without any.
 - *two activations*: all operands are cut (Slice, Reshape) out of one input; *QDQ*: through quantizers of unequal scales
@@ -133,7 +133,6 @@ def wrong(results: Sequence[Result]) -> list[str]:
 
 def main() -> int:
     resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
-    warnings.simplefilter("ignore")  # NumPy's, from the reference evaluator
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--operator", help="only this one, printed and not written")
     operator = parser.parse_args().operator

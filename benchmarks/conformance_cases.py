@@ -148,7 +148,7 @@ def _alone(case: Case, index: int, held: Samples, variant: str) -> Iterator[Netw
     if plain is not None and case.operator not in QUANTIZERS.split():
         model = requantized(indexed(plain, _constants(case), index), held.inputs)
         if model is not None:
-            yield case.network(f"{variant}, quantized", model, held.grid, held.inputs)
+            yield case.network(f"{variant} quantized", model, held.grid, held.inputs)
 
 
 def _between(case: Case, plain: onnx.ModelProto, held: Samples) -> Iterator[Network]:
@@ -175,12 +175,12 @@ def _joined(case: Case, plain: onnx.ModelProto, operands: list[int]) -> Iterator
     yield case.network("two activations", model, held.grid, held.inputs)
     closed = requantized(model, held.inputs)
     if closed is not None:
-        yield case.network("two activations, quantized", closed, held.grid, held.inputs)
+        yield case.network("two activations quantized", closed, held.grid, held.inputs)
     if together.dtype == np.float32:
         model = joined(plain, _constants(case), operands, shapes, QDQ)
         closed = requantized(model, held.inputs)
         if closed is not None:
-            yield case.network("two activations, QDQ", closed, held.grid, held.inputs, fused=True)
+            yield case.network("two activations QDQ", closed, held.grid, held.inputs, fused=True)
 
 
 def _operands(case: Case) -> list[int]:

@@ -74,7 +74,9 @@ def executor(
                     raise
         if not found:
             found.append(ReferenceEvaluator(model))
-        return found[0].run(None, feed)  # type: ignore[no-any-return]
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            return found[0].run(None, feed)  # type: ignore[no-any-return]
 
     return run
 

@@ -34,16 +34,16 @@ def quant() -> Iterator[Network]:
     pairs = np.array(list(product(SCALES, ZEROS)), np.float32)
     for mode, signed, narrow, bits in product(MODES, FLAGS, FLAGS, range(1, 9)):
         keys = {"rounding_mode": mode, "signed": signed, "narrow": narrow}
-        variant = f"{'signed' if signed else 'unsigned'}{', narrow' if narrow else ''}, {bits} bits"
+        variant = f"{'signed' if signed else 'unsigned'}{' narrow' if narrow else ''} {bits} bits"
         model = _model("Quant", x.shape, [pairs[:, :1].T, pairs[:, 1:].T, np.float32(bits)], keys)
-        yield _network("Quant", f"{mode}, inside", variant, model, GRID, [x])
-        yield _network("Quant", f"{mode}, at the input", variant, model, None, [x])
+        yield _network("Quant", f"{mode} inside", variant, model, GRID, [x])
+        yield _network("Quant", f"{mode} at the input", variant, model, None, [x])
     for mode, name, domain in product(
         MODES, ("Quant", "IntQuant"), (DOMAIN, "onnx.brevitas", "finn.custom_op.general")
     ):
         keys = {"rounding_mode": mode, "signed": 1, "narrow": 0}
         model = _model(name, x.shape, [np.float32(0.3), np.float32(0), np.float32(4)], keys, domain)
-        yield _network("Quant", f"{mode}, one scale", f"{name} of {domain}", model, GRID, [x])
+        yield _network("Quant", f"{mode} with one scale", f"{name} of {domain}", model, GRID, [x])
 
 
 def bipolar() -> Iterator[Network]:
@@ -61,13 +61,14 @@ def trunc() -> Iterator[Network]:
     for mode, zero, out in product(MODES, (0.0, 5.0), range(3, 9)):
         inputs = [scale, np.float32(zero), np.float32(10), np.float32(out)]
         model = _model("Trunc", x.shape, inputs, {"rounding_mode": mode})
-        yield _network("Trunc", f"version 1, {mode}", f"zero point {zero:g}, 10 to {out} bits", model, GRID, [x])
+        yield _network("Trunc", f"version 1 {mode}", f"10 to {out} bits with zero point {zero:g}", model, GRID, [x])
     for mode, zero, signed, narrow, shift, out in product(MODES, (0.0, 5.0), FLAGS, FLAGS, (0, 1, 3), (2, 5, 8)):
         inputs = [scale, np.float32(zero), np.float32(10), np.float32(STEP * 2**shift), np.float32(out)]
         keys = {"rounding_mode": mode, "signed": signed, "narrow": narrow}
-        variant = f"zero point {zero:g}, signed {signed}, narrow {narrow}, shift {shift}, {out} bits"
+        sign = f"{'signed' if signed else 'unsigned'}{' narrow' if narrow else ''}"
+        variant = f"{sign} {out} bits, shift {shift}, zero point {zero:g}"
         model = _model("Trunc", x.shape, inputs, keys, version=2)
-        yield _network("Trunc", f"version 2, {mode}", variant, model, GRID, [x])
+        yield _network("Trunc", f"version 2 {mode}", variant, model, GRID, [x])
 
 
 def multi_threshold() -> Iterator[Network]:

@@ -64,11 +64,12 @@ def _outcomes(first: Sequence[Result], held: Sequence[Result]) -> str:
         elements = sum(o.elements for n, o in held if o.kind == kind and n.variant in lines[kind, text])
         what = f"**{kind}**" + (f" ({elements:,})" if elements else "")
         message = f": {text}" if text else ""
-        parts.append(f"{_names(lines[kind, text], MOST_VARIANTS, '; ')}: {what}{message}")
+        parts.append(f"{_names(lines[kind, text], MOST_VARIANTS)}: {what}{message}")
     return "<br>".join(parts)
 
 
-def _names(names: Sequence[str], most: int, between: str = ", ") -> str:
+def _names(names: Sequence[str], most: int) -> str:
+    between = "; " if any("," in name for name in names) else ", "
     shown = between.join(names[:most])
     return shown if len(names) <= most else f"{shown}{between}… ({len(names)} in all)"
 

@@ -22,7 +22,7 @@ from lutwright.frontend.onnx_import import host
 from lutwright.frontend.onnx_import.executor import session
 from lutwright.frontend.onnx_import.interpreter import interpret
 from lutwright.frontend.onnx_import.source import Source, read
-from lutwright.frontend.onnx_import.state import Import
+from lutwright.frontend.onnx_import.state import FROM_INPUT, Import
 from lutwright.frontend.onnx_import.values import Pending, Quantized
 from lutwright.frontend.passes import drop_dead, run_passes
 
@@ -205,7 +205,7 @@ def interpreted(source: Source, grid: Grid | None) -> Import:
     if state.refusals and first and source.dims[0] is not None:
         whole = interpret(source, 0, grid)
         state = state if whole.refusals else whole
-    if state.refusals and not source.quantizes:
+    if state.refusals and not source.quantizes and grid is None:
         raise ModelError(
             "this is a float-only model: no operator in it quantizes anything. Train or export it with quantization, "
             "for example with Brevitas or QKeras to QONNX"
@@ -216,7 +216,9 @@ def interpreted(source: Source, grid: Grid | None) -> Import:
 def assemble(source: Source, state: Import) -> Model:
     """The Model of an import without refusals."""
     entry, cuts = state.entry, host.hardware_outputs(source, state)
-    if entry is None or cuts is None:
+    if entry is None:
+        raise ModelError(f"nothing in the model quantizes its input '{source.input}'. {FROM_INPUT}")
+    if cuts is None:
         raise ModelError(
             "the outputs must all follow from integer tensors that depend on the input. "
             "Quantize the input, and keep outputs that depend on it"
