@@ -18,7 +18,7 @@ class Fps:
 
 @dataclass(frozen=True)
 class Latency:
-    """The lowest latency that fits the device."""
+    """The lowest latency of a frame that fits the device, which is not always the shortest interval."""
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ def command(text: Callable[[dict[str, Any]], Any]) -> Callable[[Callable[..., di
                 result = function(**arguments)
             except (LutwrightError, Mismatch) as error:
                 if as_json:
-                    click.echo(json.dumps({"error": {"type": type(error).__name__, "message": str(error)}}, indent=2))
+                    _echo_error(error, str(error))
                 err.print(f"lutwright: {error}", style="red", markup=False, soft_wrap=True)
                 sys.exit(1 if isinstance(error, Mismatch) else 2)
             if as_json:
@@ -62,6 +62,10 @@ def command(text: Callable[[dict[str, Any]], Any]) -> Callable[[Callable[..., di
         return cli.command()(option(run))
 
     return decorate
+
+
+def _echo_error(error: Exception, message: str) -> None:
+    click.echo(json.dumps({"error": {"type": type(error).__name__, "message": message}}, indent=2))
 
 
 MODEL = click.argument("model", type=click.Path(path_type=Path))
@@ -209,6 +213,8 @@ def main() -> None:
     try:
         cli(standalone_mode=False)
     except click.ClickException as error:
+        if "--json" in sys.argv:
+            _echo_error(error, error.format_message())
         error.show()
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, click.Abort):

@@ -33,6 +33,11 @@ def load_samples(path: Path, limit: int | None = None) -> Samples:
     """The first `limit` samples (all, if None) of an .npz file with `inputs`, and optionally `outputs` and `labels`."""
     if not path.is_file():
         raise DataError(f"the samples '{path}' must be an .npz file, but no such file is there. Check the path.")
+    if not zipfile.is_zipfile(path):
+        raise DataError(
+            f"the samples '{path}' must be an .npz file, and are something else, or cut off. "
+            "Write them with numpy.savez(path, inputs=…)."
+        )
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
@@ -69,7 +74,7 @@ def load_samples(path: Path, limit: int | None = None) -> Samples:
 def staged(folder: Path) -> Iterator[Path]:
     """A temporary folder whose files are moved into `folder` when the block ends well, and dropped when it doesn't.
 
-    Each file appears whole or not at all; other files of `folder` are left alone.
+    Each file appears whole or not at all; other files of `folder` are left alone. There are no folders in it.
     """
     if folder.exists() and not folder.is_dir():
         raise OptionError(f"the output folder must be a folder, but '{folder}' is a file. Name another with -o.")
@@ -81,12 +86,11 @@ def staged(folder: Path) -> Iterator[Path]:
         raise OptionError(f"the output folder '{folder}' must be writable: {error}. Name another with -o.") from None
     try:
         yield stage
-        for path in sorted(stage.rglob("*")):
-            target = folder / path.relative_to(stage)
-            if path.is_dir():
-                target.mkdir(exist_ok=True)
-            else:
-                path.replace(target)
+        for path in stage.iterdir():
+            if (folder / path.name).is_dir():
+                raise OptionError(f"'{folder / path.name}' must not be a folder: a file goes there. Name another -o.")
+        for path in stage.iterdir():
+            path.replace(folder / path.name)
     except BaseException:
         shutil.rmtree(stage, ignore_errors=True)
         for parent in created:

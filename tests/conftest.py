@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
+
+from lutwright.testbenches.cocotb_run import Simulator
 
 
 @pytest.fixture(scope="session")
@@ -15,3 +18,15 @@ def models() -> Path:
     if not folder.is_dir():
         pytest.skip(f"the third-party models are not at {folder}: set LUTWRIGHT_MODELS to their folder")
     return folder
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Tests marked `icarus` are about it, and have nothing to show where it is absent."""
+    if item.get_closest_marker("icarus") and not shutil.which("iverilog"):
+        pytest.skip("Icarus Verilog is not on PATH, and pip has none: install the system's package 'iverilog'")
+
+
+@pytest.fixture(scope="session")
+def quick_simulator() -> Simulator:
+    """Icarus where it is, for it builds a small bench in a second, Verilator in twenty."""
+    return "icarus" if shutil.which("iverilog") else "verilator"

@@ -143,6 +143,8 @@ OPTIONS = [
     ("two goals", ["--device", "xc7", "--latency", "--smallest"], "only one of"),
     ("fps without clock", ["--device", "xc7", "--fps", "10"], "--clock"),
     ("fps out of reach", ["--board", "icebreaker", "--fps", "1e9"], "within reach"),
+    ("NaN fps", ["--board", "icebreaker", "--fps", "nan"], "above 0"),
+    ("clock below the PLL's", ["--board", "icebreaker", "--clock", "0.01"], "at least 12.00 MHz"),
     ("negative fps", ["--board", "icebreaker", "--fps", "-1"], "above 0"),
     ("NaN clock", ["--board", "icebreaker", "--clock", "nan"], "--clock"),
     ("unknown node", ["--device", "xc7", "--fold", "fc9=1x1"], "Gemm_0"),
@@ -169,8 +171,8 @@ DATA: list[tuple[str, dict[str, Any], str]] = [
 FILES: list[tuple[str, Callable[[Path], object], str]] = [
     ("samples: missing", lambda path: None, "no such file"),
     ("samples: a folder", lambda path: path.mkdir(), "no such file"),
-    ("samples: .npy", lambda path: path.write_bytes(b"\x93NUMPY" + b"\0" * 99), "numpy can read"),
-    ("samples: truncated", lambda path: path.write_bytes(Path(SAMPLES).read_bytes()[:5000]), "numpy can read"),
+    ("samples: .npy", lambda path: path.write_bytes(b"\x93NUMPY" + b"\0" * 99), "must be an .npz file"),
+    ("samples: truncated", lambda path: path.write_bytes(Path(SAMPLES).read_bytes()[:5000]), "must be an .npz file"),
 ]
 
 Refused = tuple[Callable[[Path], list[str]], str]
@@ -223,6 +225,11 @@ COMMANDS: list[tuple[str, Callable[[Path], list[str]], str]] = [
     ("synth without device", lambda folder: ["synth", MODEL], "--device or --board must"),
     ("program nothing", lambda folder: ["program", str(folder)], "host.json"),
     ("run nothing", lambda folder: ["run", str(folder), "--inputs", SAMPLES, "--port", "/dev/null"], "host.json"),
+    (
+        "golden on no board",
+        lambda folder: ["simulate", MODEL, "--inputs", SAMPLES, "--board", "pynq"],
+        "--board must be",
+    ),
     ("no such command", lambda folder: ["synthesize", MODEL], "No such command"),
     ("no such rung", lambda folder: ["simulate", MODEL, "--inputs", SAMPLES, "--with", "hope"], "'hope' is not one of"),
     (
@@ -270,7 +277,30 @@ def test_bad_input_is_refused_in_a_paragraph(
     assert sorted(tmp_path.rglob("*")) == before, "nothing may be written"
 
 
-def test_json_holds_the_error_too(tmp_path: Path) -> None:
-    done = lutwright("compile", MODEL, "--device", "spartan", "-o", str(tmp_path / "out"), "--json")
+@pytest.mark.parametrize(
+    ("arguments", "kind"),
+    [
+        (["compile", MODEL, "--device", "spartan", "-o", "out"], "OptionError"),
+        (["compile", MODEL, "--device", "xc7"], "MissingParameter"),
+        (["simulate", MODEL, "--inputs", SAMPLES, "--samples", "0"], "BadParameter"),
+    ],
+)
+def test_json_holds_the_error_too(arguments: list[str], kind: str, tmp_path: Path) -> None:
+    done = lutwright(*arguments, "--json", folder=tmp_path)
     assert done.returncode == 2
-    assert json.loads(done.stdout)["error"]["type"] == "OptionError"
+    assert json.loads(done.stdout)["error"]["type"] == kind
+    assert done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_plan_is_for_the_clock_that_the_pll_makes(tmp_path: Path) -> None:
+    done = lutwright("compile", MODEL, "--board", "icebreaker", "--clock", "31", "-o", str(tmp_path), "--json")
+    facts = json.loads(done.stdout)
+    assert facts["clock_mhz"] == 30.75
+    assert facts["frames_per_second"] == round(30.75e6 / facts["cycles_per_frame"], 1)
+
+
+def test_nothing_is_compared_where_there_is_nothing_to_compare_with(tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", inputs=np.zeros((2, 64), np.float32))
+    facts = json.loads(lutwright("simulate", MODEL, "--inputs", str(tmp_path / "x.npz"), "--json").stdout)
+    assert (facts["samples"], facts["elements_compared"], facts["reference_mismatches"]) == (2, 0, None)

@@ -48,10 +48,9 @@ def test_files_that_are_no_npz_are_refused(tmp_path: Path, content: bytes) -> No
 def test_staged_files_appear_only_after_success(tmp_path: Path) -> None:
     out = tmp_path / "a" / "b"
     with staged(out) as stage:
-        (stage / "sub").mkdir()
-        (stage / "sub" / "x").write_text("1")
+        (stage / "x").write_text("1")
         assert [path for path in out.iterdir() if path != stage] == []
-    assert [str(path.relative_to(out)) for path in out.rglob("*")] == ["sub", "sub/x"]
+    assert [str(path.relative_to(out)) for path in out.rglob("*")] == ["x"]
 
 
 def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:
@@ -70,3 +69,11 @@ def test_an_output_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x").write_text("1")
     with pytest.raises(OptionError, match="is a file"), staged(tmp_path / "x"):
         pass
+
+
+def test_a_folder_where_a_file_must_go_is_refused_before_anything_moves(tmp_path: Path) -> None:
+    (tmp_path / "z").mkdir()
+    with pytest.raises(OptionError, match="z' must not be a folder"), staged(tmp_path) as stage:
+        for name in ("a", "z"):
+            (stage / name).write_text("1")
+    assert [path.name for path in tmp_path.iterdir()] == ["z"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ from lutwright.hdl.engines.base import Folding
 DIGITS = Path(__file__).parents[1] / "examples" / "digits"
 GRIDS = {"jettag_qkeras_6b": "fixed<16,6>"}
 NAMES = ("tfc_1w1a", "tfc_2w2a", "kwsmlp_w3a3", "jettag_qkeras_6b", "hls4ml_bnn_fc")
-ICARUS = pytest.mark.skipif(shutil.which("iverilog") is None, reason="Icarus Verilog is not on PATH; pip has none")
 
 
 def quiet(*_: Any) -> None:
@@ -50,7 +48,7 @@ def test_digits_golden() -> None:
         ("verilator", "ice40-up5k", None, None),
         ("verilator", "gw1n-9", Smallest(), 20),
         ("verilator", "ecp5-85k", Latency(), None),
-        pytest.param("icarus", "ice40-up5k", None, 12, marks=ICARUS),
+        pytest.param("icarus", "ice40-up5k", None, 12, marks=pytest.mark.icarus),
         ("netlist", "ice40-up5k", None, 60),
         ("netlist", "ice40-hx8k", None, 20),
         ("netlist", "ecp5-25k", Smallest(), 4),

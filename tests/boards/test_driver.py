@@ -20,6 +20,7 @@ from lutwright.errors import DataError, LinkError
 from lutwright.frontend.nodes import Dense
 from lutwright.hdl.engines.base import StreamComponent
 from lutwright.testbenches.board_runner import simulate_board, simulated_board
+from lutwright.testbenches.cocotb_run import Simulator
 
 from .test_link import CORES, DIGEST, inputs, layer, results, run_frames
 
@@ -183,17 +184,18 @@ def test_host_config_comes_back() -> None:
     assert HostConfig.from_json(json.loads(json.dumps(config.to_json() | {"more": 1}))) == config
 
 
-def test_a_board_that_holds_one_sample() -> None:
+def test_a_board_that_holds_one_sample(quick_simulator: Simulator) -> None:
     node, core = layer(CORES[2])
     samples = inputs(core, 12)
     with (
-        simulated_board(core, DIGEST, window=1, simulator="icarus") as (url, config),
+        simulated_board(core, DIGEST, window=1, simulator=quick_simulator) as (url, config),
         BoardDriver(url, config, patience=60) as driver,
     ):
         np.testing.assert_array_equal(driver.run(samples), node.evaluate(samples))
         assert (driver.window, driver.resent) == (1, 0)
 
 
+@pytest.mark.icarus
 def test_simulate_board_in_icarus() -> None:
     node, core = layer(CORES[0])
     samples = inputs(core, 4)

