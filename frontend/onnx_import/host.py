@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 from onnx import helper
 
+from lutwright.frontend.nodes import Reshape
 from lutwright.frontend.onnx_import.interpreter import LAYERS
 from lutwright.frontend.onnx_import.quantizer import Quantizer
 from lutwright.frontend.onnx_import.source import Source
@@ -29,12 +30,18 @@ from lutwright.frontend.onnx_import.values import (
     pending,
 )
 from lutwright.frontend.onnx_import.writer import Writer
+from lutwright.frontend.passes.chains import Step
 
 INTEGERS = "lutwright_integers"  # the name of the integers in both models
 
 
-def pre(source: Source, state: Import, entry: Entry) -> tuple[onnx.ModelProto, list[onnx.NodeProto]]:
-    """From the user's input to the hardware's integers (int64), and the ONNX nodes in it."""
+def pre(
+    source: Source, state: Import, entry: Entry, axes: Sequence[int]
+) -> tuple[onnx.ModelProto, list[onnx.NodeProto]]:
+    """From the user's input to the hardware's integers (int64), and the ONNX nodes in it.
+
+    `axes` permutes a sample's integers at the end; () for none.
+    """
     part = _between(source, state, [entry.tensor], source.input)
     assert part is not None
     writer = Writer(source.opset)
@@ -42,25 +49,44 @@ def pre(source: Source, state: Import, entry: Entry) -> tuple[onnx.ModelProto, l
     value = state.values[entry.tensor]
     dtype = value.dtype if isinstance(value, (Raw, Quantized)) else source.dtype
     integers = entry.quantizer.emit(writer, entry.tensor, dtype)
-    writer.op("Identity", integers, output=INTEGERS)
+    if axes:
+        writer.op("Transpose", integers, output=INTEGERS, perm=_permutation(axes, entry.value.batched))
+    else:
+        writer.op("Identity", integers, output=INTEGERS)
     shape = source.shape(state.batch)
     given = helper.make_tensor_value_info(source.input, helper.np_dtype_to_tensor_dtype(source.dtype), shape)
     quantizer = [node for node in source.nodes if node is entry.node]
     return writer.model([given], [INTEGERS], "pre"), part[0] + quantizer
 
 
-def post(source: Source, state: Import, tensor: str) -> tuple[onnx.ModelProto, list[onnx.NodeProto]]:
-    """From the hardware's integers (as float64) to the user's outputs, and the ONNX nodes in it."""
+def post(
+    source: Source, state: Import, tensor: str, shape: Sequence[int], moves: Sequence[Step]
+) -> tuple[onnx.ModelProto, list[onnx.NodeProto]]:
+    """From the hardware's integers (as float64, `shape` a sample) to the user's outputs, and the ONNX nodes in it.
+
+    `moves` bring the integers to the order that they have in the model.
+    """
     part = _between(source, state, source.outputs, tensor)
     value = hardware_value(state, tensor)
     assert part is not None and value is not None
     writer = Writer(source.opset)
-    scaled = writer.op("Mul", INTEGERS, writer.constant(value.source.scale))
+    lead = value.shape[:1] if value.batched else ()
+    ordered = INTEGERS
+    for step in moves:
+        if step.kind is Reshape:
+            ordered = writer.op("Reshape", ordered, writer.constant(np.array((*lead, *step.numbers), np.int64)))
+        else:
+            ordered = writer.op("Transpose", ordered, perm=_permutation(step.numbers, value.batched))
+    scaled = writer.op("Mul", ordered, writer.constant(value.source.scale))
     real = writer.op("Add", scaled, writer.constant(value.source.offset))
     chain = _write(writer, value.expression, writer.cast(real, value.source.dtype), tensor)
     _copy(writer, state, *part)
-    given = helper.make_tensor_value_info(INTEGERS, onnx.TensorProto.DOUBLE, value.shape)
+    given = helper.make_tensor_value_info(INTEGERS, onnx.TensorProto.DOUBLE, (*lead, *shape))
     return writer.model([given], source.outputs, "post"), chain + part[0]
+
+
+def _permutation(axes: Sequence[int], batched: bool) -> list[int]:
+    return [0, *(axis + 1 for axis in axes)] if batched else list(axes)
 
 
 def hardware_value(state: Import, tensor: str) -> Pending | None:
