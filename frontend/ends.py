@@ -1,4 +1,4 @@
-"""Moves at a graph's two ends are the host's work: it gives the input, and takes the output, in the hardware's order."""
+"""Moves at a graph's two ends are the host's work: there the hardware has its own order of elements."""
 
 from __future__ import annotations
 
