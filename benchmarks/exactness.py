@@ -64,7 +64,7 @@ def report(folder: Path, limit: int | None) -> None:
     if domains & QONNX:
         outcome = Outcome(Case("qonnx", proto, inputs, grid, exact=False))
         values = contexts(prepared(proto), inputs, model.batched)
-        compare(outcome, model, model.imported.trace(model.encode(inputs)), values)
+        compare(outcome, model, model.trace_imported(inputs), values)
         compared, ties, wrong = outcome.compared, outcome.ties, [str(item) for item in outcome.differences]
         unfused = "-"
     else:

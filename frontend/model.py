@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from lutwright.errors import DataError, ImportRefused, ModelError
 from lutwright.frontend import grid as grids
 from lutwright.frontend.compare import compare_reference, compare_tensor
+from lutwright.frontend.ends import Ends, give_moves_to_host
 from lutwright.frontend.grid import Grid
 from lutwright.frontend.ir import Array, Graph, verify
 from lutwright.frontend.onnx_import import host
@@ -23,7 +24,7 @@ from lutwright.frontend.onnx_import.executor import session
 from lutwright.frontend.onnx_import.interpreter import interpret
 from lutwright.frontend.onnx_import.source import Source, read
 from lutwright.frontend.onnx_import.state import FROM_INPUT, Import
-from lutwright.frontend.onnx_import.values import Pending, Quantized
+from lutwright.frontend.onnx_import.values import Pending, Quantized, reduced
 from lutwright.frontend.passes import drop_dead, run_passes
 
 Anything = NDArray[Any]
@@ -53,13 +54,15 @@ class Model:
     `pre` maps the user's input to the integers of `graph.input`, `post` the integers of `graph.output` (as float64) to
     the user's outputs. Both hold plain ONNX operators only and must run without graph optimizations. `tensors` has
     every quantized ONNX tensor, by its name. `grid` is the input's, where the graph does not quantize it.
-    `imported` is the graph before the passes: it computes every tensor of `tensors`.
+    `imported` is the graph before the passes: it computes every tensor of `tensors`. `ends` says how its input and
+    output are ordered in `graph`.
     `elementwise` names the outputs that are elementwise functions of the hardware's output.
     `pre_nodes` and `post_nodes` are the ONNX nodes that the host runs: name and operator.
     """
 
     graph: Graph
     imported: Graph
+    ends: Ends
     pre: onnx.ModelProto
     post: onnx.ModelProto
     input_name: str
@@ -81,8 +84,16 @@ class Model:
         x = self._checked(np.asarray(inputs))
         (q,) = self._chunked(self._pre, x, self.graph.input.type.shape)
         if self.grid is not None:
-            self._check_grid(x, q)
+            self._check_grid(x, self.ends.unmoved_input(q))
         return q.astype(np.int64)
+
+    def trace_imported(self, inputs: Anything) -> dict[str, Array]:
+        """The integers of every node of `imported` for the user's samples."""
+        return self.imported.trace(self.ends.unmoved_input(self.encode(inputs)))
+
+    def arranged(self, q: Array) -> Array:
+        """The integers of `imported.output` as `graph.output` orders them."""
+        return self.ends.moved_output(q)
 
     def decode(self, q: Array) -> dict[str, Anything]:
         """The user's outputs by name, for the integers [n, *shape] of `graph.output`."""
@@ -230,21 +241,22 @@ def assemble(source: Source, state: Import) -> Model:
         sources += [item for item in value.sources if not any(item is other for other in sources)]
     last = sources[0] if len(sources) == 1 else host.joined(state, sources)
     imported = drop_dead(verify(Graph(tuple(state.nodes), last.node.name)))
-    graph = run_passes(imported)
+    graph, ends = give_moves_to_host(run_passes(imported))
     shape = source.shape(state.batch)
-    pre, pre_nodes = host.pre(source, state, entry)
-    post, post_nodes = host.post(source, state, cuts, sources)
+    pre, pre_nodes = host.pre(source, state, entry, ends.input)
+    post, post_nodes = host.post(source, state, cuts, sources, ends)
     return Model(
         graph=graph,
         imported=imported,
+        ends=ends,
         pre=pre,
         post=post,
         input_name=source.input,
         input_shape=shape[1:] if state.batch else shape,
         input_dtype=source.dtype,
         output_names=source.outputs,
-        input=tensor(entry.tensor, entry.value),
-        output=replace(tensor(", ".join(cuts), last), node=graph.output),
+        input=replace(tensor(entry.tensor, entry.value), node=graph.input.name),
+        output=_moved(tensor(", ".join(cuts), last), last.sample_shape, ends, graph),
         tensors={
             name: tensor(name, value)
             for name, value in state.values.items()
@@ -261,6 +273,17 @@ def assemble(source: Source, state: Import) -> Model:
 
 def _only_of(value: Pending | None, source: Quantized) -> bool:
     return value is not None and all(item is source for item in value.sources)
+
+
+def _moved(output: Tensor, shape: tuple[int, ...], ends: Ends, graph: Graph) -> Tensor:
+    """The hardware's output tensor, its scale and offset in the hardware's order."""
+    if not ends.output:
+        return replace(output, node=graph.output)
+    scale, offset = (
+        reduced(ends.moved_output(np.broadcast_to(part, shape)[np.newaxis])[0])
+        for part in (output.scale, output.offset)
+    )
+    return Tensor(output.name, graph.output, scale, offset)
 
 
 def tensor(name: str, value: Quantized) -> Tensor:

@@ -14,6 +14,7 @@ from onnx import helper
 
 from lutwright.errors import ModelError
 from lutwright.frontend import nodes
+from lutwright.frontend.ends import Ends
 from lutwright.frontend.onnx_import.interpreter import LAYERS
 from lutwright.frontend.onnx_import.quantizer import Quantizer
 from lutwright.frontend.onnx_import.source import Source
@@ -36,8 +37,13 @@ from lutwright.frontend.onnx_import.writer import Writer
 INTEGERS = "lutwright_integers"  # the name of the integers in both models
 
 
-def pre(source: Source, state: Import, entry: Entry) -> tuple[onnx.ModelProto, list[onnx.NodeProto]]:
-    """From the user's input to the hardware's integers (int64), and the ONNX nodes in it."""
+def pre(
+    source: Source, state: Import, entry: Entry, axes: Sequence[int]
+) -> tuple[onnx.ModelProto, list[onnx.NodeProto]]:
+    """From the user's input to the hardware's integers (int64), and the ONNX nodes in it.
+
+    `axes` permutes a sample's integers at the end; () for none.
+    """
     part = _between(source, state, [entry.tensor], [source.input])
     assert part is not None
     writer = Writer(source.opset)
@@ -45,7 +51,10 @@ def pre(source: Source, state: Import, entry: Entry) -> tuple[onnx.ModelProto, l
     value = state.values[entry.tensor]
     dtype = value.dtype if isinstance(value, (Raw, Quantized)) else source.dtype
     integers = entry.quantizer.emit(writer, entry.tensor, dtype)
-    writer.op("Identity", integers, output=INTEGERS)
+    if axes:
+        writer.op("Transpose", integers, output=INTEGERS, perm=_permutation(axes, entry.value.batched))
+    else:
+        writer.op("Identity", integers, output=INTEGERS)
     shape = source.shape(state.batch)
     given = helper.make_tensor_value_info(source.input, helper.np_dtype_to_tensor_dtype(source.dtype), shape)
     quantizer = [node for node in source.nodes if node is entry.node]
@@ -53,22 +62,30 @@ def pre(source: Source, state: Import, entry: Entry) -> tuple[onnx.ModelProto, l
 
 
 def post(
-    source: Source, state: Import, cuts: Sequence[str], sources: Sequence[Quantized]
+    source: Source, state: Import, cuts: Sequence[str], sources: Sequence[Quantized], ends: Ends
 ) -> tuple[onnx.ModelProto, list[onnx.NodeProto]]:
     """From the hardware's integers (as float64) to the user's outputs, and the ONNX nodes in it.
 
-    The integers are those of the one source, or of all sources one after the other, as `joined` gives them.
+    The integers are those of the one source, or of all sources one after the other, as `joined` gives them, before the
+    moves that `ends` leaves to the host.
     """
     part = _between(source, state, source.outputs, cuts)
     assert part is not None
     writer, reals, chain = Writer(source.opset), list[str](), list[onnx.NodeProto]()
-    batch = (state.batch,) if state.batch else ()
-    start, axis = 0, len(batch)
+    batched = sources[0].batched
+    lead = sources[0].shape[:1] if batched else ()
+    ordered = INTEGERS
+    for step in ends.output:
+        if step.kind is nodes.Reshape:
+            ordered = writer.op("Reshape", ordered, writer.constant(np.array((*lead, *step.numbers), np.int64)))
+        else:
+            ordered = writer.op("Transpose", ordered, perm=_permutation(step.numbers, batched))
+    start = 0
     for item in sources:
-        integers, size = INTEGERS, item.node.type.size
+        integers, size = ordered, item.node.type.size
         if len(sources) > 1:
             places = writer.constant(np.arange(start, start + size))
-            integers = writer.op("Gather", INTEGERS, places, axis=axis)
+            integers = writer.op("Gather", ordered, places, axis=len(lead))
             integers = writer.op("Reshape", integers, writer.constant(np.array(item.shape, np.int64)))
         start += size
         scaled = writer.op("Mul", integers, writer.constant(item.scale))
@@ -79,9 +96,12 @@ def post(
         of_value = [reals[next(i for i, other in enumerate(sources) if other is item)] for item in value.sources]
         chain += _write(writer, value.expression, of_value, tensor)
     _copy(writer, state, *part)
-    shape = sources[0].shape if len(sources) == 1 else (*batch, start)
-    given = helper.make_tensor_value_info(INTEGERS, onnx.TensorProto.DOUBLE, shape)
+    given = helper.make_tensor_value_info(INTEGERS, onnx.TensorProto.DOUBLE, (*lead, *ends.shape))
     return writer.model([given], source.outputs, "post"), chain + part[0]
+
+
+def _permutation(axes: Sequence[int], batched: bool) -> list[int]:
+    return [0, *(axis + 1 for axis in axes)] if batched else list(axes)
 
 
 def hardware_value(state: Import, tensor: str) -> Pending | None:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lutwright.frontend.ir import Node
 from lutwright.frontend.nodes import Reshape, Take, Transpose
@@ -39,6 +41,12 @@ class Step:
     @classmethod
     def of(cls, move: Move) -> Step:
         return cls(type(move), move.axes if isinstance(move, Transpose) else move.type.shape)
+
+    def move(self, x: NDArray[Any]) -> NDArray[Any]:
+        """The step on a batch of a Reshape's or a Transpose's input."""
+        if self.kind is Reshape:
+            return x.reshape(len(x), *self.numbers)
+        return x.transpose(0, *(axis + 1 for axis in self.numbers))
 
     def build(self, name: str, source: Node) -> Node:
         if self.kind is Take:

@@ -16,7 +16,7 @@ from lutwright.frontend.passes.moves import absorb_moves, sink_moves
 from lutwright.frontend.passes.rewrite import same
 from lutwright.frontend.passes.staircases import fuse_thresholds, simplify_thresholds
 
-from .graphs import random_graph
+from .integer_graphs import random_graph
 
 
 @settings(max_examples=300, deadline=None, derandomize=True)

@@ -64,9 +64,9 @@ def imported(case: Case, values: Values, folder: Path) -> Outcome:
     onnx.save(case.model, path)
     try:
         model = load(path, case.grid)
-        integers = model.encode(case.samples)
-        trace = model.imported.trace(integers)
-        if not np.array_equal(trace[model.imported.output], model.graph.evaluate(integers)):
+        trace = model.trace_imported(case.samples)
+        golden = model.graph.evaluate(model.encode(case.samples))
+        if not np.array_equal(model.arranged(trace[model.imported.output]), golden):
             raise GraphError("the passes changed what the graph computes")
         compare(outcome, model, trace, values)
     except ImportRefused as error:
@@ -103,9 +103,10 @@ def compare(outcome: Outcome, model: Model, trace: dict[str, np.ndarray], values
                     outcome.ties.append((item, tie))
                     flipped.add((name, sample))
     output, reference = model.output_names[0], values[model.output_names[0]]
+    ours = model.arranged(trace[model.imported.output])
     outcome.compared += reference.size
     for sample in range(len(case.samples)):
-        q, wanted = trace[model.imported.output][sample : sample + 1], reference[sample : sample + 1]
+        q, wanted = ours[sample : sample + 1], reference[sample : sample + 1]
         _, item = compare_reference(model, q, wanted)
         if item is None or any(number == sample for _, number in flipped):
             continue
