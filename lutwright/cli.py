@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -210,6 +211,7 @@ def run(build: Path, inputs: Path, samples: int | None, port: str) -> dict[str, 
 
 def main() -> None:
     """The entry point `lutwright`."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what is half-written is removed
     try:
         cli(standalone_mode=False)
     except click.ClickException as error:

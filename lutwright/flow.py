@@ -8,34 +8,27 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-import lutwright
 from lutwright import report
 from lutwright.boards import program as loader
-from lutwright.boards.base import Board, board
+from lutwright.boards.base import board
 from lutwright.boards.build import build as build_bitstream
 from lutwright.boards.driver import BoardDriver, HostConfig
-from lutwright.boards.pll import pll
+from lutwright.design import Design, Options, Progress, design, target
 from lutwright.errors import DataError, OptionError
+from lutwright.facts import Facts, design_facts, link_rate, measured_parts, part_rows
 from lutwright.files import Samples, load_samples, staged
 from lutwright.frontend.compare import compare_reference
 from lutwright.frontend.describe import describe
-from lutwright.frontend.device import Device, device
 from lutwright.frontend.ir import Array
 from lutwright.frontend.model import Model, load
-from lutwright.frontend.plan import plan
-from lutwright.frontend.planning import Goal, Plan
 from lutwright.hdl import emit
-from lutwright.hdl.engines.base import Folding
 from lutwright.hdl.network import Network
-from lutwright.hdl.synth import Resources, synthesize, synthesize_parts
+from lutwright.hdl.synth import synthesize
 from lutwright.hdl.timing import Timing
 from lutwright.proof import Comparison, accuracy
 from lutwright.testbenches.board_runner import simulate_board
@@ -48,75 +41,7 @@ TOP = "network"
 PROOF_FRAMES = 32  # random frames that a build without samples is proved on
 PROOF_STALLS = (0.2, 0.2)
 
-Progress = Callable[..., None]
-Facts = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Options:
-    """The planning options: where the network goes, what for, and what is pinned."""
-
-    grid: str | None = None
-    device: str | None = None
-    board: str | None = None
-    goal: Goal | None = None
-    engines: Mapping[str, str] = field(default_factory=dict)
-    folds: Mapping[str, Folding] = field(default_factory=dict)
-    clock_mhz: float | None = None
-
-
-@dataclass(frozen=True)
-class Design:
-    """A model with its plan and its hardware."""
-
-    model: Model
-    board: Board | None
-    plan: Plan
-    clock_mhz: float | None
-
-    @cached_property
-    def network(self) -> Network:
-        """A fresh component: one elaboration each."""
-        return Network(self.model.graph, self.plan)
-
-    @cached_property
-    def timing(self) -> Timing:
-        return self.network.timing()
-
-    @property
-    def device(self) -> Device:
-        return self.plan.device
-
-
-def target(options: Options, default_device: str | None = None) -> tuple[Device, Board | None, float | None]:
-    """The device, the board and the clock that the options name; on a board the clock that its PLL makes."""
-    place = board(options.board) if options.board else None
-    if place and options.device and options.device != place.device:
-        raise OptionError(
-            f"--device must be the board's, {place.device} for {place.name}, not '{options.device}'. Leave it out."
-        )
-    name = options.device or (place.device if place else default_device)
-    if name is None:
-        raise OptionError("--device or --board must be given, for the plan depends on what it has to fit.")
-    if options.clock_mhz is not None and not 0 < options.clock_mhz <= 1000:
-        raise OptionError(f"--clock must lie above 0 and up to 1000 MHz, not {options.clock_mhz:g}.")
-    if place is None:
-        return device(name), None, options.clock_mhz
-    made = pll(device(name).family, place.input_mhz, options.clock_mhz or place.clock_mhz, place.baud)
-    return device(name), place, made.mhz if made else place.input_mhz
-
-
-def design(path: Path, options: Options, progress: Progress, default_device: str | None = None) -> Design:
-    """Import and plan."""
-    chip, place, clock = target(options, default_device)
-    progress("import")
-    model = load(path, options.grid)
-    progress("plan")
-    chosen = plan(
-        model.graph, chip, options.goal, engines=options.engines, folds=options.folds, clock_mhz=clock,
-        board=place is not None,
-    )  # fmt: skip
-    return Design(model, place, chosen, clock)
+__all__ = ["Facts", "Options", "build", "compile_model", "inspect", "program", "run", "simulate", "synth"]
 
 
 def inspect(path: Path, grid: str | None) -> Facts:
@@ -130,7 +55,7 @@ def compile_model(path: Path, options: Options, out: Path, progress: Progress) -
     with staged(out) as stage:
         progress("emit Verilog")
         _write_network(made, stage)
-        facts = _facts(made, path) | {"verilog": str(out / "network.v")}
+        facts = design_facts(made, path) | {"verilog": str(out / "network.v")}
         (stage / "plan.json").write_text(json.dumps(facts, indent=2) + "\n")
     return facts
 
@@ -162,11 +87,11 @@ def synth(path: Path, options: Options, progress: Progress) -> Facts:
     """Resources of the network by synthesis, in all and by part."""
     started = time.monotonic()
     made = design(path, options, progress)
-    facts = _facts(made, path)
+    facts = design_facts(made, path)
     rtlil = emit.rtlil(made.network, TOP)
     progress("synthesize")
     total = synthesize(rtlil, TOP, made.device).total
-    facts["nodes"] = _nodes(made, _measured(made, rtlil))
+    facts["nodes"] = part_rows(made, measured_parts(made, rtlil, TOP))
     return facts | asdict(total) | {"seconds": round(time.monotonic() - started, 3)}
 
 
@@ -188,8 +113,10 @@ def build(path: Path, options: Options, inputs: Path | None, limit: int | None, 
         )
         progress("resources by node")
         clock, timing = built.clock_mhz, made.timing
-        facts: Facts = {"version": REPORT_VERSION} | _facts(made, path)
-        facts["nodes"] = _nodes(made, _measured(made, emit.rtlil(Network(made.model.graph, made.plan), TOP)))
+        facts: Facts = {"version": REPORT_VERSION} | design_facts(made, path)
+        facts["nodes"] = part_rows(
+            made, measured_parts(made, emit.rtlil(Network(made.model.graph, made.plan), TOP), TOP)
+        )
         facts |= asdict(built.resources)
         facts |= {
             "share": {name: {"used": used, "available": there} for name, (used, there) in built.placed.items()},
@@ -198,7 +125,7 @@ def build(path: Path, options: Options, inputs: Path | None, limit: int | None, 
             "clock_mhz": round(clock, 4),
             "frames_per_second": round(clock * 1e6 / timing.interval, 1),
             "latency_us": round(timing.latency / clock, 3),
-            "link_frames_per_second": round(_link_rate(made, made.board.baud), 1),
+            "link_frames_per_second": round(link_rate(made, made.board.baud), 1),
             "verification": verification,
             "tools": built.tools,
             "tool_seconds": built.seconds,
@@ -326,73 +253,3 @@ def _against_reference(model: Model, golden: Array, samples: Samples) -> Facts:
     if samples.labels is not None:
         facts["accuracy"] = accuracy(model.decode(golden)[model.output_names[0]], samples.labels)
     return facts
-
-
-def _facts(made: Design, path: Path) -> Facts:
-    timing, clock = made.timing, made.clock_mhz
-    return {
-        "lutwright": lutwright.__version__,
-        "model": {"path": str(path), "digest": made.model.digest},
-        "board": made.board.name if made.board else None,
-        "device": made.device.name,
-        "clock_mhz": clock,
-        "interval_cycles": timing.interval,
-        "cycles_per_frame": timing.interval,
-        "latency_cycles": timing.latency,
-        "frames_per_second": round(clock * 1e6 / timing.interval, 1) if clock else None,
-        "latency_us": round(timing.latency / clock, 3) if clock else None,
-        "nodes": _nodes(made, {}),
-        "explanation": list(made.plan.explanation),
-    }
-
-
-def _nodes(made: Design, measured: Mapping[str, Resources]) -> list[Facts]:
-    """A row a part of the network: the nodes, and the adapters between them. Its LUTs are sites."""
-    rows = []
-    for part in made.network.parts:
-        choice = made.plan.nodes[part.node] if part.node is not None else None
-        node = made.model.graph[part.node] if part.node is not None else None
-        counted, predicted = measured.get(part.name), part.cost
-        rows.append(
-            {
-                "name": part.name,
-                "node": part.node,
-                "kind": type(node).__name__ if node is not None else part.kind,
-                "engine": choice.engine if choice else None,
-                "folding": str(choice.folding) if choice else None,
-                "input": str(part.component.i_beats.type),
-                "output": str(part.component.o_beats.type),
-                "weight_bits": _weight_bits(node),
-                "cycles_per_frame": part.cycles,
-                "predicted": {
-                    "lut": predicted.luts, "ff": predicted.ffs, "bram": predicted.brams, "dsp": predicted.dsps,
-                },
-                "measured": {"lut": counted.sites, "ff": counted.ff, "bram": counted.bram, "dsp": counted.dsp}
-                if counted
-                else None,
-            }
-        )  # fmt: skip
-    return rows
-
-
-def _weight_bits(node: Any) -> int:
-    """Bits of a dense node's weights: one each for ±1, else those of the narrowest two's complement."""
-    weight = getattr(node, "weight", None)
-    if weight is None:
-        return 0
-    if np.isin(weight, (-1, 1)).all():
-        return int(weight.size)
-    return int(weight.size) * int(node.weight_type.width)
-
-
-def _measured(made: Design, rtlil: str) -> dict[str, Resources]:
-    return synthesize_parts(rtlil, TOP, made.device, [part.name for part in made.network.parts])
-
-
-def _link_rate(made: Design, baud: int) -> float:
-    """Frames a second that the UART carries: ten bits a byte, the longer of request and reply, without escapes."""
-    sizes = [
-        beats.per_frame * -(-beats.lanes * beats.type.width // 8) + 8
-        for beats in (made.network.i_beats, made.network.o_beats)
-    ]
-    return baud / 10 / max(sizes)

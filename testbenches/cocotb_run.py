@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -74,14 +75,19 @@ def run_cocotb(job: Job, seconds: float | None = None) -> None:
     (folder / "job.json").write_text(json.dumps(asdict(job), default=str))
     command = [sys.executable, "-m", "lutwright.testbenches.cocotb_run", str(folder / "job.json")]
     with (folder / "log.txt").open("w") as log:
-        try:
-            code = subprocess.run(
-                command, cwd=folder, env=_environment(simulator), stdout=log, stderr=log, timeout=seconds, check=False
-            ).returncode
-        except subprocess.TimeoutExpired:
-            raise ToolError(
-                f"{simulator} must end within {seconds:.0f} s, and did not. See {folder / 'log.txt'}"
-            ) from None
+        environment = _environment(simulator)
+        with subprocess.Popen(
+            command, cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True
+        ) as process:
+            try:
+                code = process.wait(seconds)
+            except BaseException as error:
+                os.killpg(process.pid, signal.SIGKILL)  # with the compilers and the simulator that it started
+                if isinstance(error, subprocess.TimeoutExpired):
+                    raise ToolError(
+                        f"{simulator} must end within {seconds:.0f} s, and did not. See {folder / 'log.txt'}"
+                    ) from None
+                raise
     failures = _failures(folder / "results.xml")
     if code != 0 or failures:
         tail = failures or _log_tail(folder / "log.txt")

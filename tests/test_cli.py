@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -304,3 +307,21 @@ def test_nothing_is_compared_where_there_is_nothing_to_compare_with(tmp_path: Pa
     np.savez(tmp_path / "x.npz", inputs=np.zeros((2, 64), np.float32))
     facts = json.loads(lutwright("simulate", MODEL, "--inputs", str(tmp_path / "x.npz"), "--json").stdout)
     assert (facts["samples"], facts["elements_compared"], facts["reference_mismatches"]) == (2, 0, None)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_build_leaves_nothing(number: signal.Signals, tmp_path: Path) -> None:
+    out, cache = tmp_path / "out", tmp_path / "cache"
+    command = [sys.executable, "-m", "lutwright.cli", "build", MODEL, "--board", "icebreaker", "-o", str(out), "--json"]
+    environment = os.environ | {"XDG_CACHE_HOME": str(cache)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as process:
+        while not out.exists() and process.poll() is None:
+            time.sleep(0.05)
+        process.send_signal(number)
+        stdout, stderr = process.communicate()
+    assert process.returncode == 130, stderr
+    assert stdout == b""
+    assert b"interrupted" in stderr
+    assert not out.exists()
+    assert [path for path in (cache / "lutwright").rglob("*") if path.is_file()] == []
