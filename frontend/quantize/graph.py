@@ -70,7 +70,10 @@ class FloatGraph:
 
     def model(self) -> onnx.ModelProto:
         """As an ONNX model, with the shapes of its tensors."""
-        return write(self, self.nodes, self.constants, self.source.model.graph.value_info)
+        ends = {item.name for item in (*self.source.model.graph.input, *self.source.model.graph.output)}
+        made = [name for node in self.nodes for name in node.output if name in self.shapes and name not in ends]
+        infos = [helper.make_tensor_value_info(name, self.types[name], self.shapes[name]) for name in made]
+        return write(self, self.nodes, self.constants, infos)
 
 
 def write(

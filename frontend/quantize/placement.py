@@ -71,10 +71,12 @@ def place(graph: FloatGraph) -> Placement:
             "the model must hold at least one Conv, ConvTranspose, Gemm or MatMul with constant float32 weights, found "
             "none. Export a model with weights, in float32"
         )
-    needed = {name for node in inside if roles[id(node)][0] in NEEDING for name in graph.inputs(node)}
+    within = _within_functions(graph, inside, roles, users)
+    needed = {name for node in inside if roles[id(node)][0] in NEEDING for name in graph.inputs(node)} - within
     if front is not None and any(roles[id(node)][0] is Role.AFFINE for node in users[front]):
         needed.add(front)
-    group, inherited = _groups(graph, inside, roles, needed)
+    made = [graph.source.input, *(name for node in graph.nodes for name in node.output)]
+    group, inherited = _groups(graph, inside, roles, [name for name in made if name in needed])
     return Placement(
         group, inherited, _wide(graph, group, roles, users), group.get(front) if front else None,
         {layer.node.output[0]: layer for layer in layers},
@@ -119,6 +121,34 @@ def _front(graph: FloatGraph, roles: Roles, users: Users, tail: set[int]) -> tup
         name = next(item for item in node.output if item)
 
 
+def _within_functions(graph: FloatGraph, inside: Iterable[onnx.NodeProto], roles: Roles, users: Users) -> set[str]:
+    """Tensors inside of functions that consist of several operators on one tensor, such as x * Sigmoid(x).
+
+    Turns the last operators of these functions from joins to functions.
+    """
+    makers, within = graph.makers(), set[str]()
+
+    def chain(name: str) -> list[str]:
+        """The tensor, and those before it as far as elementwise operators and nothing else lead."""
+        found, node = [name], makers.get(name)
+        while node is not None and roles[id(node)][0] in (Role.AFFINE, Role.FUNCTION):
+            if graph.only_user(found[-1], users) is None:
+                break
+            found += graph.inputs(node)
+            node = makers.get(found[-1])
+        return found
+
+    for node in inside:
+        if roles[id(node)][0] is Role.JOIN and len(graph.inputs(node)) == 2:
+            left, right = map(chain, graph.inputs(node))
+            common = [name for name in left if name in right]
+            if common:
+                roles[id(node)] = (Role.FUNCTION, "")
+                within |= {name for name in (*left, *right) if name not in common}
+                within -= set()
+    return within
+
+
 def _layer(graph: FloatGraph, node: onnx.NodeProto) -> Layer:
     left = graph.constant(node.input[0])
     x, weight = (node.input[1], node.input[0]) if left else (node.input[0], node.input[1])
@@ -129,7 +159,7 @@ def _layer(graph: FloatGraph, node: onnx.NodeProto) -> Layer:
 
 
 def _groups(
-    graph: FloatGraph, inside: Iterable[onnx.NodeProto], roles: Roles, needed: set[str]
+    graph: FloatGraph, inside: Iterable[onnx.NodeProto], roles: Roles, needed: Iterable[str]
 ) -> tuple[dict[str, str], frozenset[str]]:
     leader: dict[str, str] = {name: name for name in needed}
     inherited: set[str] = set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -24,20 +25,30 @@ QUANTIZING = {
 MOVABLE = ("MaxPool", "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze")  # Relu after these is Relu before
 
 
-def prepare(path: str | Path) -> FloatGraph:
-    """The float model in the file, after constant folding, the fusion of BatchNormalization and the like.
-
-    ModelError if it is no valid model, is quantized already, or cannot run in onnxruntime.
-    """
+def read_float(path: str | Path) -> Source:
+    """The float model in the file; ModelError if it is no valid model, or is quantized already."""
     source = read(path)
-    _check_float(source)
+    for node in source.nodes:
+        if node.op_type in QUANTIZING or node.op_type.startswith("QLinear"):
+            raise ModelError(
+                f"'{path}' must be a float model, but {node.op_type} '{node.name}' says that it is quantized already. "
+                "Give it to lutwright inspect, compile or build as it is"
+            )
+    return source
+
+
+def prepare(source: Source) -> FloatGraph:
+    """The float model after constant folding, the fusion of BatchNormalization and the like.
+
+    ModelError if it cannot run in onnxruntime.
+    """
     model = source.model
     if source.opset < OPSET:
         try:
             model = version_converter.convert_version(model, OPSET)
         except Exception as error:  # the converter raises RuntimeError and its own kinds
             raise ModelError(
-                f"'{path}' must have ONNX opset {OPSET} or newer, not {source.opset}, and cannot be converted: "
+                f"the model must have ONNX opset {OPSET} or newer, not {source.opset}, and cannot be converted: "
                 f"{error}. Export it with a newer opset"
             ) from error
     try:
@@ -45,7 +56,7 @@ def prepare(path: str | Path) -> FloatGraph:
     except Exception as error:  # onnxruntime's exceptions have no common type
         reason = str(error).splitlines()[0]
         raise ModelError(
-            f"'{path}' must run in onnxruntime, but: {reason}. Export it with standard operators"
+            f"the model must run in onnxruntime, but: {reason}. Export it with standard operators"
         ) from error
     with TemporaryDirectory() as folder:
         before, after = Path(folder) / "float.onnx", Path(folder) / "optimized.onnx"
@@ -53,15 +64,6 @@ def prepare(path: str | Path) -> FloatGraph:
         quant_pre_process(before, after, skip_symbolic_shape=True)  # that needs sympy, and no shape here is symbolic
         graph = FloatGraph.of(read(after))
     return _relu_first(_normalization_folded(_gemms(graph)))
-
-
-def _check_float(source: Source) -> None:
-    for node in source.nodes:
-        if node.op_type in QUANTIZING or node.op_type.startswith("QLinear"):
-            raise ModelError(
-                f"the model must be a float model, but {node.op_type} '{node.name}' says that it is quantized already. "
-                "Give it to lutwright inspect, compile or build as it is"
-            )
 
 
 def _gemms(graph: FloatGraph) -> FloatGraph:
@@ -171,7 +173,6 @@ def _moved(graph: FloatGraph) -> FloatGraph | None:
         nodes: list[Any] = list(graph.nodes)
         nodes[index] = second
         nodes[graph.nodes.index(before)] = first
-        result = graph.changed(nodes, graph.constants)
-        result.shapes[between] = graph.shapes.get(x, ())
-        return result
+        shapes = graph.shapes | ({between: graph.shapes[x]} if x in graph.shapes else {})
+        return replace(graph, nodes=tuple(nodes), shapes=shapes)
     return None

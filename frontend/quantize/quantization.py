@@ -19,7 +19,7 @@ from lutwright.frontend.quantize.evaluate import evaluate
 from lutwright.frontend.quantize.graph import Anything
 from lutwright.frontend.quantize.layers import QuantizedLayer, quantized_layer
 from lutwright.frontend.quantize.placement import Placement, place
-from lutwright.frontend.quantize.prepare import prepare
+from lutwright.frontend.quantize.prepare import prepare, read_float
 from lutwright.frontend.quantize.qdq import QdqWriter
 from lutwright.frontend.quantize.qonnx import QonnxWriter
 from lutwright.frontend.quantize.scheme import Scheme
@@ -83,9 +83,10 @@ def quantize(
 
     ModelError if the model cannot be quantized at all, DataError if the samples are not the model's.
     """
-    data = pieces(read(path), inputs)
+    source = read_float(path)
+    data = pieces(source, inputs)
     progress("optimize the float model")
-    graph = prepare(path)
+    graph = prepare(source)
     placed = place(graph)
     progress(f"calibrate on {data.count} samples")
     activations = activation_schemes(graph, placed, data, settings)
@@ -104,7 +105,8 @@ def quantize(
     progress("write")
     model = WRITERS[settings.format]().written(graph, placed, activations, layers)
     onnx.checker.check_model(model)
-    by_tensor = {name: activations[leader] for name, leader in placed.group.items() if name not in placed.inherited}
+    tensors = [name for name in placed.group if name not in placed.inherited]
+    by_tensor = {name: activations[placed.group[name]] for name in tensors}
     return Quantization(model, by_tensor, layers, frozenset(biases), placed.not_quantized, placed.host)
 
 
