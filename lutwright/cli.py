@@ -159,6 +159,7 @@ BITS = click.IntRange(LEAST_BITS, MOST_BITS)
 @click.option("--weights", type=BITS, default=8, show_default=True, help="Bits of the weights.")
 @click.option("--activations", type=BITS, default=8, show_default=True, help="Bits of the activations.")
 @click.option("--input-bits", "input", type=BITS, default=8, show_default=True, help="Bits of the network's input.")
+@click.option("--output-bits", "output", type=BITS, default=8, show_default=True, help="Bits of the network's output.")
 @click.option("--per-channel/--per-tensor", default=True, show_default=True, help="Scales of the weights.")
 @click.option("--power-of-two", is_flag=True, help="All scales are powers of two, all zero points 0.")
 @click.option(

@@ -42,6 +42,8 @@ def activation_schemes(graph: FloatGraph, placed: Placement, data: Pieces, setti
         names, bits = placed.sources(leader), settings.activations
         if leader == placed.input:
             bits = settings.input
+        elif leader in placed.outputs:
+            bits = settings.output
         elif leader in placed.wide:
             bits = max(bits, 8)
         low, high = min(ranges[name][0] for name in names), max(ranges[name][1] for name in names)

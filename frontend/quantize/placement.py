@@ -13,6 +13,7 @@ from lutwright.frontend.quantize.prepare import channel_axis
 from lutwright.frontend.quantize.roles import HOST, Role, role
 
 NEEDING = (Role.LAYER, Role.JOIN, Role.AVERAGE, Role.CONCAT, Role.PASS, Role.FUNCTION)
+NEW = (Role.LAYER, Role.JOIN, Role.AVERAGE, Role.AFFINE)
 FIX = "It stays float; replace it by supported operators if the whole network is to run in hardware"
 
 
@@ -40,12 +41,13 @@ class Layer:
 class Placement:
     """`group` maps every quantized tensor to the one whose scheme it shares; `inherited` are those that only pass on
     quantized values. `wide` are groups that only functions take: the index of a table. `input` is the group of the
-    model's input. `layers` by the name of their output."""
+    model's input, `outputs` are those that only the host takes. `layers` by the name of their output."""
 
     group: dict[str, str]
     inherited: frozenset[str]
     wide: frozenset[str]
     input: str | None
+    outputs: frozenset[str]
     layers: dict[str, Layer]
     not_quantized: tuple[Refusal, ...]
     host: tuple[onnx.NodeProto, ...] = field(default=())
@@ -58,7 +60,7 @@ class Placement:
 def place(graph: FloatGraph) -> Placement:
     """Every tensor that a layer, a sum, a pool or a function takes is quantized, once, where it is complete.
 
-    What stands before the first and after the last of these belongs to the host. ModelError without layers.
+    So is what the last of these gives. The host runs what stands before and after. ModelError without layers.
     """
     roles = {id(node): role(graph, node) for node in graph.nodes}
     users = graph.users()
@@ -75,10 +77,13 @@ def place(graph: FloatGraph) -> Placement:
     needed = {name for node in inside if roles[id(node)][0] in NEEDING for name in graph.inputs(node)} - within
     if front is not None and any(roles[id(node)][0] is Role.AFFINE for node in users[front]):
         needed.add(front)
+    ends = _ends(graph, inside, roles, users, tail)
+    needed |= ends
     made = [graph.source.input, *(name for node in graph.nodes for name in node.output)]
     group, inherited = _groups(graph, inside, roles, [name for name in made if name in needed])
     return Placement(
         group, inherited, _wide(graph, group, roles, users), group.get(front) if front else None,
+        frozenset(group[name] for name in ends if all(id(user) in tail for user in users.get(name, []))),
         {layer.node.output[0]: layer for layer in layers},
         tuple(
             Refusal(node.name, node.op_type, roles[id(node)][1], FIX)
@@ -101,7 +106,24 @@ def _tail(graph: FloatGraph, roles: Roles, users: Users) -> set[int]:
         after = [user for name in node.output for user in users.get(name, [])]
         if roles[id(node)][0] in ends and all(id(user) in found for user in after):
             found.add(id(node))
+    makers = graph.makers()
+    for node in graph.nodes:  # the Relu of the last layer belongs to it
+        maker = makers.get(node.input[0])
+        completes = roles[id(node)][0] is Role.AFFINE and maker is not None and id(maker) not in found
+        if completes and roles[id(maker)][0] in NEW and graph.only_user(node.input[0], users) is not None:
+            found.discard(id(node))
     return found
+
+
+def _ends(graph: FloatGraph, inside: Iterable[onnx.NodeProto], roles: Roles, users: Users, tail: set[int]) -> set[str]:
+    """The tensors of the network that are outputs, or that the host takes."""
+    return {
+        name
+        for node in inside
+        if roles[id(node)][0] not in (Role.FLOAT, Role.OTHER)
+        for name in node.output
+        if name in graph.source.outputs or any(id(user) in tail for user in users.get(name, []))
+    }
 
 
 def _front(graph: FloatGraph, roles: Roles, users: Users, tail: set[int]) -> tuple[str | None, set[int]]:
@@ -124,7 +146,7 @@ def _front(graph: FloatGraph, roles: Roles, users: Users, tail: set[int]) -> tup
 def _within_functions(graph: FloatGraph, inside: Iterable[onnx.NodeProto], roles: Roles, users: Users) -> set[str]:
     """Tensors inside of functions that consist of several operators on one tensor, such as x * Sigmoid(x).
 
-    Turns the last operators of these functions from joins to functions.
+    All of their operators become functions in `roles`.
     """
     makers, within = graph.makers(), set[str]()
 
@@ -143,9 +165,9 @@ def _within_functions(graph: FloatGraph, inside: Iterable[onnx.NodeProto], roles
             left, right = map(chain, graph.inputs(node))
             common = [name for name in left if name in right]
             if common:
-                roles[id(node)] = (Role.FUNCTION, "")
-                within |= {name for name in (*left, *right) if name not in common}
-                within -= set()
+                between = [name for name in (*left, *right) if name not in common]
+                within |= set(between)
+                roles |= {id(part): (Role.FUNCTION, "") for part in (node, *map(makers.__getitem__, between))}
     return within
 
 

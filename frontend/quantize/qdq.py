@@ -22,7 +22,7 @@ class QdqWriter(Writer):
     domains: tuple[str, ...] = ()
     repeats = True
 
-    def quantizer(self, x: str, name: str, scheme: Scheme) -> str:
+    def quantizer(self, x: str, name: str, scheme: Scheme, output: str) -> None:
         dtype = np.int8 if scheme.signed else np.uint8
         scale = self.constant(f"{name}::scale", scheme.scale)
         zero_point = self.constant(f"{name}::zero_point", np.asarray(scheme.zero_point, dtype))
@@ -31,7 +31,7 @@ class QdqWriter(Writer):
             low = self.constant(f"{name}::low", np.asarray(scheme.lo, dtype))
             high = self.constant(f"{name}::high", np.asarray(scheme.hi, dtype))
             q = self.op("Clip", [q, low, high], f"{name}::clipped")
-        return self.op("DequantizeLinear", [q, scale, zero_point], f"{name}::dequantized")
+        self.op("DequantizeLinear", [q, scale, zero_point], output)
 
     def layer(self, layer: QuantizedLayer) -> None:
         self._constant(f"{layer.prefix}::weight", layer.weight.astype(np.int8), layer.scheme)

@@ -21,15 +21,15 @@ class QonnxWriter(Writer):
     domains: tuple[str, ...] = (DOMAIN,)
     repeats = False
 
-    def quantizer(self, x: str, name: str, scheme: Scheme) -> str:
-        return self._quant(x, name, scheme, scheme.scale, f"{name}::dequantized")
+    def quantizer(self, x: str, name: str, scheme: Scheme, output: str) -> None:
+        self._quant(x, name, scheme, scheme.scale, output)
 
     def layer(self, layer: QuantizedLayer) -> None:
         for kind, real in layer.reals().items():
             scheme = layer.scheme if kind.endswith("::weight") else layer.bias_scheme
             self._quant(self.constant(f"{kind}::float", real), kind, scheme, scheme.spread(real.ndim), kind)
 
-    def _quant(self, x: str, name: str, scheme: Scheme, scale: Float, output: str) -> str:
+    def _quant(self, x: str, name: str, scheme: Scheme, scale: Float, output: str) -> None:
         inputs = [
             self.constant(f"{name}::scale", scale),
             self.constant(f"{name}::zero_point", np.asarray(scheme.zero_point, np.float32)),
@@ -42,7 +42,6 @@ class QonnxWriter(Writer):
         }
         node = helper.make_node("Quant", [x, *inputs], [output], f"{name}::quant", domain=DOMAIN, **settings)
         self.nodes.append(node)
-        return output
 
 
 def plain(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -26,8 +26,8 @@ class Writer(ABC):
         self.constants: dict[str, Anything] = {}
 
     @abstractmethod
-    def quantizer(self, x: str, name: str, scheme: Scheme) -> str:
-        """Adds the quantizer of tensor x, whose tensors start with `name`; returns what stands for x from now on."""
+    def quantizer(self, x: str, name: str, scheme: Scheme, output: str) -> None:
+        """Adds the quantizer of tensor x, whose tensors start with `name`, and whose result is called `output`."""
 
     @abstractmethod
     def layer(self, layer: QuantizedLayer) -> None:
@@ -53,9 +53,13 @@ class Writer(ABC):
         absorbed = _absorbed(graph, placed, activations)
         standing: dict[str, str] = {}
 
+        def quantized(name: str) -> bool:
+            return name in placed.group and (self.repeats or name not in placed.inherited)
+
         def quantize(name: str, x: str) -> None:
-            if name in placed.group and (self.repeats or name not in placed.inherited):
-                standing[name] = self.quantizer(x, name, activations[placed.group[name]])
+            if quantized(name):
+                standing[name] = name if name in graph.source.outputs else f"{name}::dequantized"
+                self.quantizer(x, name, activations[placed.group[name]], standing[name])
 
         quantize(graph.source.input, graph.source.input)
         for node in graph.nodes:
@@ -70,8 +74,10 @@ class Writer(ABC):
             made.CopyFrom(node)
             made.input[:] = [standing.get(name, name) for name in node.input]
             self.nodes.append(made)
-            for name in filter(None, node.output):
-                quantize(name, name)
+            for place, name in enumerate(node.output):
+                if quantized(name) and name in graph.source.outputs:  # which then is what the quantizer gives
+                    made.output[place] = f"{name}::float"
+                quantize(name, made.output[place])
         return write(graph, self.nodes, self.constants, domains=self.domains)
 
 
@@ -80,7 +86,7 @@ def _absorbed(graph: FloatGraph, placed: Placement, activations: Mapping[str, Sc
     users, found = graph.users(), set()
     for node in graph.nodes:
         output = node.output[0]
-        if node.op_type not in ("Relu", "Clip") or output not in placed.group or output in graph.source.outputs:
+        if node.op_type not in ("Relu", "Clip") or output not in placed.group:
             continue
         if node.input[0] in placed.group or graph.only_user(node.input[0], users) is None:
             continue

@@ -94,7 +94,8 @@ def _head(kind: str, **attributes: Any) -> Case:
     """Conv, a pool over the whole image, and a dense layer."""
     return Case(
         kind.lower(), IMAGE,
-        lambda n: n.op("Softmax", n.dense(n.op("Flatten", n.op(kind, n.op("Relu", n.conv("x", 4, 3)), **attributes)), 5, 4)),
+        lambda n: n.op("Softmax", n.dense(n.op("Flatten", n.op(
+            kind, n.op("Relu", n.conv("x", 4, 3)), **attributes)), 5, 4)),
     )  # fmt: skip
 
 
@@ -112,6 +113,13 @@ def _excitation(n: Net) -> str:
 def _concat(n: Net) -> str:
     x = n.op("Relu", n.conv("x", 4, 3))
     return n.conv(n.op("Concat", x, n.op("Relu", n.conv(x, 3, 4)), axis=1), 2, 7)
+
+
+def _swish(n: Net) -> str:
+    x = n.conv("x", 4, 3)
+    x = n.conv(n.op("Mul", x, n.op("Sigmoid", x)), 4, 4)
+    gate = n.op("Clip", n.op("Add", x, n.constant(3.0)), n.constant(0.0), n.constant(6.0))
+    return n.conv(n.op("Div", n.op("Mul", x, gate), n.constant(6.0)), 2, 4)
 
 
 def _transposed(groups: int) -> Build:
@@ -145,7 +153,8 @@ CASES = [
     Case("conv_transposed", IMAGE, _transposed(1)),
     Case("conv_transposed_grouped", IMAGE, _transposed(2)),
     Case("normalization_after_conv", IMAGE, _after_conv(lambda n, x: n.op("Relu", n.normalization(x, 4)))),
-    Case("normalization_first", IMAGE, _after_conv(lambda n, x: n.op("Relu", n.normalization(n.op("MaxPool", x, kernel_shape=[2, 2]), 4)))),
+    Case("normalization_first", IMAGE, _after_conv(lambda n, x: n.op("Relu", n.normalization(n.op(
+        "MaxPool", x, kernel_shape=[2, 2]), 4)))),
     Case("gemm", (12,), lambda n: n.dense(n.op("Relu", n.normalization(n.dense("x", 9, 12), 9)), 5, 9)),
     Case("gemm_alpha_beta", (12,), lambda n: n.dense(n.op("Relu", n.op(
         "Gemm", "x", n.weights(12, 9), n.weights(1, 9), alpha=0.5, beta=2.0)), 5, 9)),
@@ -156,16 +165,19 @@ CASES = [
     Case("matmul_left", (6, 7), _matmul_left),
     Case("residual", IMAGE, _residual),
     Case("excitation", IMAGE, _excitation),
+    Case("swish", IMAGE, _swish),
     Case("concat", IMAGE, _concat),
     Case("pool_then_relu", IMAGE, _after_conv(lambda n, x: n.op("Relu", n.op("MaxPool", x, kernel_shape=[2, 2])))),
     Case("averagepool", IMAGE, _after_conv(lambda n, x: n.op("AveragePool", n.op("Relu", x), kernel_shape=[2, 2]))),
     Case("relu6", IMAGE, _after_conv(lambda n, x: n.op("Clip", x, n.constant(0.0), n.constant(0.5)))),
-    Case("pad", IMAGE, _after_conv(lambda n, x: n.op("Pad", n.op("Relu", x), n.constant([0, 0, 1, 1, 0, 0, 2, 2], np.int64)))),
+    Case("pad", IMAGE, _after_conv(lambda n, x: n.op("Pad", n.op("Relu", x), n.constant(
+        [0, 0, 1, 1, 0, 0, 2, 2], np.int64)))),
     Case("resize", IMAGE, _after_conv(lambda n, x: n.op(
         "Resize", n.op("Relu", x), "", n.constant([1, 1, 2, 2]), mode="nearest",
         coordinate_transformation_mode="asymmetric", nearest_mode="floor"))),
     Case("shapes", IMAGE, _shapes),
-    Case("first_scaled", IMAGE, lambda n: n.conv(n.op("Div", n.op("Sub", "x", n.constant(0.2)), n.constant(0.3)), 2, 3)),
+    Case("first_scaled", IMAGE, lambda n: n.conv(
+        n.op("Div", n.op("Sub", "x", n.constant(0.2)), n.constant(0.3)), 2, 3)),
     _head("GlobalAveragePool"), _head("ReduceMean", axes=[2, 3]),
     _function("LeakyRelu", alpha=0.1), _function("Sigmoid"), _function("Tanh"), _function("HardSigmoid"),
     _function("HardSwish"),
