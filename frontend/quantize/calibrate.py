@@ -14,6 +14,7 @@ import onnx
 from onnxruntime.quantization import CalibrationMethod, create_calibrator
 
 from lutwright.errors import ModelError
+from lutwright.frontend.onnx_import.executor import session
 from lutwright.frontend.quantize.data import Pieces
 from lutwright.frontend.quantize.graph import Anything, FloatGraph
 from lutwright.frontend.quantize.placement import Placement
@@ -36,6 +37,7 @@ def activation_schemes(graph: FloatGraph, placed: Placement, data: Pieces, setti
     unknown = [name for name in tensors if name not in graph.shapes]
     if unknown:
         raise ModelError(f"the shapes of the tensors {unknown} cannot be inferred. Export the model with fixed shapes")
+    _check_finite(graph, tensors, data)
     calibrator, ranges = _calibrated(graph, tensors, data, settings)
     schemes = {}
     for leader in dict.fromkeys(placed.group.values()):
@@ -47,16 +49,26 @@ def activation_schemes(graph: FloatGraph, placed: Placement, data: Pieces, setti
         elif leader in placed.wide:
             bits = max(bits, 8)
         low, high = min(ranges[name][0] for name in names), max(ranges[name][1] for name in names)
-        if not np.isfinite([low, high]).all():
-            raise ModelError(
-                f"the tensor '{names[0]}' must be finite on the data, found NaN or infinity. Check the model"
-            )
         if settings.method == "mse":
             values, counts = _joined([calibrator.collector.histogram_dict[name] for name in names])
             schemes[leader] = least_error(values, counts, low, high, bits, settings.power_of_two)
         else:
             schemes[leader] = activation_scheme(low, high, bits, settings.power_of_two)
     return schemes
+
+
+def _check_finite(graph: FloatGraph, tensors: list[str], data: Pieces) -> None:
+    """The calibrators pass over what is no number."""
+    model = graph.model()
+    outputs = {item.name for item in model.graph.output}
+    model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in tensors if name not in outputs)
+    ready = session(model)
+    for array in data.arrays:
+        for name, value in zip(tensors, ready.run(tensors, {graph.source.input: array}), strict=True):
+            if not np.isfinite(value).all():
+                raise ModelError(
+                    f"the tensor '{name}' must be finite on the data, found NaN or infinity. Check the model"
+                )
 
 
 class _Reader:

@@ -57,7 +57,7 @@ class Net:
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=8)
         return onnx.shape_inference.infer_shapes(model)
 
-    def samples(self, count: int = 24) -> NDArray[np.float32]:
+    def samples(self, count: int = 12) -> NDArray[np.float32]:
         return np.random.default_rng(1).normal(size=(count, *self.shape)).astype(np.float32)
 
 

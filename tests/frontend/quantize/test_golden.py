@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import onnx
@@ -9,6 +10,7 @@ import pytest
 
 from lutwright.frontend.compare import compare_reference, compare_tensor
 from lutwright.frontend.model import load
+from lutwright.frontend.onnx_import.executor import session
 from lutwright.frontend.quantize.quantization import quantize
 from lutwright.frontend.quantize.settings import Settings
 from lutwright.testbenches.reference import contexts, prepared
@@ -16,17 +18,31 @@ from lutwright.testbenches.reference import contexts, prepared
 from .networks import CASES, Case
 
 SETTINGS = [
-    Settings(format="qonnx"),
-    Settings(weights=3, activations=4, format="qonnx"),
-    Settings(weights=4, activations=5, power_of_two=True, format="qonnx"),
+    Settings(),
+    Settings(weights=3, activations=4),
+    Settings(weights=4, activations=5, power_of_two=True),
 ]
+BY_SETTINGS = pytest.mark.parametrize("settings", SETTINGS, ids=["8bit", "narrow", "power_of_two"])
+BY_CASE = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 
 
-@pytest.mark.parametrize("settings", SETTINGS, ids=["8bit", "narrow", "power_of_two"])
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@BY_SETTINGS
+@BY_CASE
+def test_qdq_golden_equals_onnxruntime(case: Case, settings: Settings, tmp_path: Path) -> None:
+    path, x = case.save(tmp_path)
+    quantized = quantize(path, x, settings).model
+    onnx.save(quantized, tmp_path / "quantized.onnx")
+    model = load(tmp_path / "quantized.onnx")
+    (outputs,) = session(quantized, optimize=True).run(None, {"x": x})
+    count, first = compare_reference(model, model.graph.evaluate(model.encode(x)), outputs)
+    assert count == 0, first
+
+
+@BY_SETTINGS
+@BY_CASE
 def test_qonnx_golden_equals_qonnx(case: Case, settings: Settings, tmp_path: Path) -> None:
     path, x = case.save(tmp_path)
-    result = quantize(path, x, settings)
+    result = quantize(path, x, replace(settings, format="qonnx"))
     onnx.save(result.model, tmp_path / "quantized.onnx")
     model, values = load(tmp_path / "quantized.onnx"), contexts(prepared(result.model), x)
     trace = model.graph.trace(model.encode(x))
