@@ -193,8 +193,9 @@ def _groups(
 
     for node in inside:
         if roles[id(node)][0] in (Role.PASS, Role.CONCAT):
-            first, *others = (*graph.inputs(node), node.output[0])
-            inherited.add(node.output[0])
+            outputs = [str(name) for name in node.output if graph.is_float(name)]
+            first, *others = graph.inputs(node) + outputs
+            inherited |= set(outputs)
             for other in others:
                 leader[find(other)] = find(first)
     return {name: find(name) for name in leader}, frozenset(inherited)

@@ -32,7 +32,7 @@ LAYERS = {"Conv", "ConvTranspose", "Gemm", "MatMul"}
 AVERAGES = {"AveragePool", "GlobalAveragePool", "ReduceMean"}
 PASSES = {
     *("MaxPool", "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Pad", "Slice", "Resize"),
-    *("DepthToSpace", "Identity", "GlobalMaxPool"),
+    *("DepthToSpace", "Identity", "GlobalMaxPool", "Split"),
 }
 AFFINES = {"Relu", "Clip", "BatchNormalization"}
 ARITHMETIC = {"Add", "Sub", "Mul", "Div"}

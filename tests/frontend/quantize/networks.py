@@ -115,6 +115,12 @@ def _concat(n: Net) -> str:
     return n.conv(n.op("Concat", x, n.op("Relu", n.conv(x, 3, 4)), axis=1), 2, 7)
 
 
+def _split(n: Net) -> str:
+    left = n.op("Split", n.op("Relu", n.conv("x", 6, 3)), n.constant([2, 4], np.int64), axis=1)
+    n.nodes[-1].output.append("right")
+    return n.op("Relu", n.op("Add", n.conv(left, 3, 2), n.conv("right", 3, 4)))
+
+
 def _swish(n: Net) -> str:
     x = n.conv("x", 4, 3)
     x = n.conv(n.op("Mul", x, n.op("Sigmoid", x)), 4, 4)
@@ -167,6 +173,7 @@ CASES = [
     Case("excitation", IMAGE, _excitation),
     Case("swish", IMAGE, _swish),
     Case("concat", IMAGE, _concat),
+    Case("split", IMAGE, _split),
     Case("pool_then_relu", IMAGE, _after_conv(lambda n, x: n.op("Relu", n.op("MaxPool", x, kernel_shape=[2, 2])))),
     Case("averagepool", IMAGE, _after_conv(lambda n, x: n.op("AveragePool", n.op("Relu", x), kernel_shape=[2, 2]))),
     Case("relu6", IMAGE, _after_conv(lambda n, x: n.op("Clip", x, n.constant(0.0), n.constant(0.5)))),
