@@ -218,8 +218,8 @@ def interpreted(source: Source, grid: Grid | None) -> Import:
         state = state if whole.refusals else whole
     if state.refusals and not source.quantizes and grid is None:
         raise ModelError(
-            "this is a float-only model: no operator in it quantizes anything. Train or export it with quantization, "
-            "for example with Brevitas or QKeras to QONNX"
+            "this is a float-only model: no operator in it quantizes anything. Quantize it with lutwright quantize and "
+            "some samples, or train it with quantization, for example in Brevitas or QKeras"
         )
     return state
 

@@ -18,10 +18,11 @@ import click
 from rich.console import Console
 
 import lutwright
-from lutwright import flow, report
+from lutwright import flow, quantizing, report
 from lutwright.errors import LutwrightError, Mismatch
 from lutwright.frontend.device import DEVICES
 from lutwright.frontend.plan import parse_fold, parse_goal, parse_pin
+from lutwright.frontend.quantize.settings import FORMATS, LEAST_BITS, METHODS, MOST_BITS, Settings
 from lutwright.progress import Progress
 
 err = Console(stderr=True, highlight=False)
@@ -139,6 +140,45 @@ def planning(function: Callable[..., Any]) -> Callable[..., Any]:
 def inspect(model: Path, grid: str | None) -> dict[str, Any]:
     """Nodes, types and scales of MODEL, what runs on the host, and everything that is refused and why."""
     return flow.inspect(model, grid)
+
+
+BITS = click.IntRange(LEAST_BITS, MOST_BITS)
+
+
+@command(report.quantize_text)
+@MODEL
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="CALIB.npz",
+    help="Array 'inputs', a few hundred typical samples in the model's own input domain; 'labels' are optional.",
+)
+@click.option(
+    "-o", "--out", type=click.Path(path_type=Path), required=True, metavar="OUT.onnx", help="The file to write."
+)
+@click.option("--weights", type=BITS, default=8, show_default=True, help="Bits of the weights.")
+@click.option("--activations", type=BITS, default=8, show_default=True, help="Bits of the activations.")
+@click.option("--input-bits", "input", type=BITS, default=8, show_default=True, help="Bits of the network's input.")
+@click.option("--output-bits", "output", type=BITS, default=8, show_default=True, help="Bits of the network's output.")
+@click.option("--per-channel/--per-tensor", default=True, show_default=True, help="Scales of the weights.")
+@click.option("--power-of-two", is_flag=True, help="All scales are powers of two, all zero points 0.")
+@click.option(
+    "--bias-correction/--no-bias-correction", default=True, show_default=True, help="Keep each layer's mean output."
+)
+@click.option("--format", type=click.Choice(FORMATS), default="qdq", show_default=True, help="Dialect of the file.")
+@click.option(
+    "--method",
+    type=click.Choice(METHODS),
+    default="mse",
+    show_default=True,
+    help="How ranges are chosen: all values, 99.999 % of them, least divergence, least squared error.",
+)
+@SAMPLES
+def quantize(model: Path, data: Path, out: Path, samples: int | None, **settings: Any) -> dict[str, Any]:
+    """Quantize the float MODEL with calibration data, and write it as a QDQ or QONNX file."""
+    with Progress(err) as progress:
+        return quantizing.quantize_model(model, Settings(**settings), data, samples, out, progress)
 
 
 @command(report.compile_text)

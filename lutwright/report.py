@@ -72,6 +72,49 @@ def inspect_text(facts: Facts) -> Group:
     return Group(*parts)
 
 
+def quantize_text(facts: Facts) -> Group:
+    """What was quantized and how, what was not, and how close the outputs are."""
+    layers = [
+        {
+            "layer": row["node"],
+            "operator": row["operator"],
+            "weights": "x".join(map(str, row["weights"])),
+            "bits": row["bits"],
+            "scales": row["scales"],
+            "scale": _span(row["scale"]),
+            "bias corrected": "yes" if row["bias_corrected"] else "no",
+        }
+        for row in facts["layers"]
+    ]
+    activations = [
+        {
+            "tensor": row["tensor"],
+            "bits": f"{row['bits']} {'signed' if row['signed'] else 'unsigned'}",
+            "zero point": row["zero_point"],
+            "scale": f"{row['scale']:g}",
+            "range": f"{row['lowest']:g} … {row['highest']:g}",
+        }
+        for row in facts["activations"]
+    ]
+    parts: list[Any] = [_table("Layers", layers), _table("Quantized tensors", activations)]
+    if facts["not_quantized"]:
+        parts.append(_table("Not quantized", facts["not_quantized"]))
+    if facts["host"]:
+        parts.append(_table("Before and after the quantized network, float", facts["host"]))
+    title = f"Against the float model, on {facts['samples']} samples ({facts['executor']})"
+    parts.append(_table(title, [_closeness(row) for row in facts["outputs"]]))
+    return Group(*parts, f"Written to '{facts['quantized']}'. Next: lutwright inspect {facts['quantized']}")
+
+
+def _closeness(row: Facts) -> Facts:
+    shares = {"same class": "top1_agreement", "accuracy, float": "accuracy_float", "quantized": "accuracy_quantized"}
+    return {
+        "output": row["output"],
+        "SQNR": "no noise" if row["sqnr_db"] is None else f"{row['sqnr_db']:.1f} dB",
+        **{title: f"{row[name]:.2%}" for title, name in shares.items() if row[name] is not None},
+    }
+
+
 def _span(ends: tuple[float, float]) -> str:
     return f"{ends[0]:g}" if ends[0] == ends[1] else f"{ends[0]:g} … {ends[1]:g}"
 
