@@ -73,13 +73,13 @@ class Ties:
 
     def mean(self, node: onnx.NodeProto, sample: int, index: tuple[int, ...], ours: float, theirs: float) -> Tie | None:
         """QLinearAveragePool: onnxruntime adds the window's reals in float32."""
-        if node.input[0] not in self.values and node.input[0] != "input":
+        if not self.known(node.input[0]):
             return None
-        q = self.values.get(node.input[0], self.case.samples)
+        q = self.float64(node.input[0], sample, {})
         x_scale, x_zero, y_scale, y_zero = (float(self.constants[name]) for name in node.input[1:5])
         pool = onnx.helper.make_node("AveragePool", ["x"], ["y"])
         pool.attribute.extend(node.attribute)
-        real = (q[sample : sample + 1].astype(np.float64) - x_zero) * x_scale
+        real = (q - x_zero) * x_scale
         (y,) = run_node(pool, [real], self.opset)
         argument = float(y.ravel()[np.ravel_multi_index(index, y.shape[1:])]) / y_scale + y_zero
         margin = ULPS * max(float(np.abs(real).max()) / y_scale, abs(y_zero))
@@ -159,7 +159,7 @@ class Ties:
 
 
 def quantizes(node: onnx.NodeProto) -> bool:
-    return node.op_type in QONNX or node.op_type == "QuantizeLinear"
+    return node.op_type in QONNX or node.op_type == "QuantizeLinear" or node.op_type.startswith(("QLinear", "QGemm"))
 
 
 def dequantized(node: onnx.NodeProto, q: NDArray[Any], scale: NDArray[Any], zero: NDArray[Any] | None = None) -> Any:
