@@ -27,6 +27,7 @@ from tests.frontend.graphs.net import Case
 
 BATCH = 100  # graphs a hypothesis run: it draws richer ones than a single long run does
 KINDS = ("equal", "tie", "refused", "different", "crashed", "unrunnable")
+FAILURES = ("different", "crashed")
 
 
 class Tally:
@@ -51,8 +52,8 @@ class Tally:
             self.reasons[f"{operator}: {reason}"] += 1
         self.compared += outcome.compared
         self.ties += len(outcome.ties)
-        if kind in ("different", "crashed", "tie"):
-            self.failures += kind != "tie"
+        if kind in ("different", "crashed", "tie", "unrunnable"):
+            self.failures += kind in FAILURES
             print(f"\n{case.dialect}, graph {self.total}: {outcome}", flush=True)
             if self.folder is not None and kind != "tie":
                 save(outcome, self.folder / f"{case.dialect}_{self.total}")

@@ -141,9 +141,11 @@ def average(state: Import, node: onnx.NodeProto, x: Quantized, window: Window, i
     if number is None:
         number = np.full((1,) * rank, float(counts.flat[0]))
     mean = None
-    if x.codes in EIGHT_BITS and x.scale.size == x.offset.size == 1 and not window.padded:
+    if x.codes in EIGHT_BITS and x.scale.size == x.offset.size == 1:
         zero, whole = round(float(-x.offset.flat[0] / x.scale.flat[0])), node.op_type == "GlobalAveragePool"
-        mean = Mean(x.scale.astype(np.float32).reshape(()), zero, math.prod(window.kernel), reduced(number), whole)
+        inner = pool.counts(size)
+        elements = reduced(inner.reshape(1, 1, *inner.shape))
+        mean = Mean(x.scale.astype(np.float32).reshape(()), zero, elements, reduced(number), whole)
     scale, offset = (reduced(np.asarray(part / number)) for part in (summed.scale, summed.offset))
     return replace(summed, scale=scale, offset=offset, mean=mean if node.op_type in POOLS else None)
 

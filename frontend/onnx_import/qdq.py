@@ -152,7 +152,7 @@ def quantizer_of(grid: Codes) -> Quantizer:
 
 
 def requantized_mean(state: Import, node: onnx.NodeProto, value: Quantized, grid: Codes) -> Quantized:
-    """A pool's codes: fused where its window has no padding, else from its reals."""
+    """A pool's codes: fused, or where its input has no codes of one grid from its reals."""
     if value.mean is not None and grid.plain:
         return of_codes(averaged(state, node.name, value, value.mean, grid), grid)
     result = quantize(state, node, value, quantizer_of(grid))
@@ -188,12 +188,12 @@ def averaged(state: Import, wish: str, value: Quantized, mean: Mean, grid: Codes
     onnxruntime adds the window's reals one after the other in float32, and its ties can depend on that order: here the
     exact sum is rounded once.
     """
-    zero, elements = grid.one_zero, mean.elements
+    zero = grid.one_zero
 
-    def levels(total: Anything, count: Anything) -> ir.Array:
+    def levels(total: Anything, elements: Anything, count: Anything) -> ir.Array:
         if mean.whole:
             return fused.q_global_average_pool(
-                total, elements, mean.x_scale, mean.x_zero, grid.scale, zero, grid.lo, grid.hi
+                total, int(elements.flat[0]), mean.x_scale, mean.x_zero, grid.scale, zero, grid.lo, grid.hi
             )
         inside = np.ones((*np.shape(total), 1), bool)
         sums = total - mean.x_zero * elements
@@ -201,7 +201,9 @@ def averaged(state: Import, wish: str, value: Quantized, mean: Mean, grid: Codes
             sums[..., np.newaxis], inside, np.asarray(count), mean.x_scale, 0, grid.scale, zero, grid.lo, grid.hi
         )
 
-    return staircase(state, wish, Pending((as_codes(value),), VARIABLE), levels, (np.asarray(mean.count),))
+    return staircase(
+        state, wish, Pending((as_codes(value),), VARIABLE), levels, (np.asarray(mean.elements), np.asarray(mean.count))
+    )
 
 
 @dataclass(frozen=True, eq=False)

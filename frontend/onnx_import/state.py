@@ -200,7 +200,8 @@ class Import:
                 scale=moved(source.scale),
                 offset=moved(source.offset),
                 product=product,
-                mean=source.mean and replace(source.mean, count=moved(source.mean.count)),
+                mean=source.mean
+                and replace(source.mean, elements=moved(source.mean.elements), count=moved(source.mean.count)),
             )
 
         if isinstance(value, Quantized):

@@ -65,12 +65,13 @@ class Product:
 class Mean:
     """What a fused quantizer needs of a pool's sum of 8-bit codes: their grid and how many they are.
 
-    `count` broadcasts to the tensor's shape; `whole` says that the window is all of space.
+    `elements`, and the `count` by which the sum is divided, broadcast to the tensor's shape; `whole` says that the
+    window is all of space.
     """
 
     x_scale: Anything
     x_zero: int
-    elements: int
+    elements: Anything
     count: Anything
     whole: bool
 

@@ -109,8 +109,11 @@ def _sunk(node: Node, emitted: Emitted, names: Names) -> tuple[Node, ...]:
         moved = _through(inner, move, sources)
         if moved is None:
             break
+        if behind and _undoes(moved[1], behind[0]):
+            break  # the operands would be turned back and forth
         inner, after = moved
-        inner = replace(inner, type=inner.infer(*(source.type for source in sources)))
+        types = {source.name: source.type for source in sources}
+        inner = replace(inner, type=inner.infer(*(types[name] for name in inner.inputs)))  # perhaps in another order
         extra += new
         known |= {item.name: item for item in new}
         behind.insert(0, after)
@@ -118,6 +121,12 @@ def _sunk(node: Node, emitted: Emitted, names: Names) -> tuple[Node, ...]:
         return (node,)
     inner = replace(inner, name=names(f"{node.name}_unmoved"))
     return *extra, inner, *emit(names, behind, inner, node.name)
+
+
+def _undoes(first: Step, second: Step) -> bool:
+    """Whether the second Transpose puts back what the first one moved."""
+    transposes = first.kind is Transpose and second.kind is Transpose
+    return transposes and tuple(map(int, np.argsort(first.numbers))) == tuple(second.numbers)
 
 
 def _alike(node: Node, emitted: Emitted) -> tuple[Step, list[Node], list[Node]] | None:

@@ -57,7 +57,7 @@ class Integer:
 
 @st.composite
 def models(draw: Any) -> Case:
-    net = Net(draw, "integer", (10, 17))
+    net = Net(draw, "integer", (11, 17))
     net.exact = True
     dialect, shape, grid = Integer(net), net.input_shape(), net.pick(*GRIDS)
     low, high = GRIDS[grid]

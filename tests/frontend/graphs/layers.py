@@ -84,9 +84,13 @@ def dense(net: Net, dialect: Dialect, x: Act, keep: bool = False) -> Act:
     return Act(net.op("Add", name, bias) if bias else name, (*x.shape[:-1], outer))
 
 
+MAXIMA = ("MaxPool", "GlobalMaxPool", "ReduceMax")
+MEANS = ("AveragePool", "GlobalAveragePool", "ReduceMean")
+
+
 def pool(net: Net, x: Act) -> Act:
-    """MaxPool, AveragePool or a global one, on [n, c, …]."""
-    kind = net.pick("MaxPool", "AveragePool", "GlobalAveragePool", "ReduceMean", "GlobalMaxPool", "ReduceMax")
+    """A maximum or, unless all values must stay integers, a mean over windows or everything of [n, c, …]."""
+    kind = net.pick(*MAXIMA, *(MEANS if net.dialect != "integer" else ()))
     ones = (*x.shape[:2], *(1,) * (len(x.shape) - 2))
     if kind.startswith("Global"):
         return Act(net.op(kind, x.name), ones)

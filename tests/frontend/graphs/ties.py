@@ -53,6 +53,8 @@ class Ties:
     def explain(self, tensor: str, sample: int, index: tuple[int, ...], ours: float, theirs: float) -> Tie | None:
         """The tie that makes both values possible for that element of a quantized tensor; None if there is none."""
         chain = [self.makers[tensor]]
+        if chain[0].op_type == "QLinearAveragePool":
+            return self.mean(chain[0], sample, index, ours, theirs)
         while chain[0].op_type in AFTER and chain[0].input[0] in self.makers:
             chain.insert(0, self.makers[chain[0].input[0]])
         if not quantizes(chain[0]):
@@ -68,6 +70,25 @@ class Ties:
         if not below - 1e-6 <= min(ours, theirs) <= max(ours, theirs) <= above + 1e-6:
             return None
         return Tie(float(argument.ravel()[place]), margin, below, above)
+
+    def mean(self, node: onnx.NodeProto, sample: int, index: tuple[int, ...], ours: float, theirs: float) -> Tie | None:
+        """QLinearAveragePool: onnxruntime adds the window's reals in float32."""
+        if not self.known(node.input[0]):
+            return None
+        q = self.float64(node.input[0], sample, {})
+        x_scale, x_zero, y_scale, y_zero = (float(self.constants[name]) for name in node.input[1:5])
+        pool = onnx.helper.make_node("AveragePool", ["x"], ["y"])
+        pool.attribute.extend(node.attribute)
+        real = (q - x_zero) * x_scale
+        (y,) = run_node(pool, [real], self.opset)
+        argument = float(y.ravel()[np.ravel_multi_index(index, y.shape[1:])]) / y_scale + y_zero
+        margin = ULPS * max(float(np.abs(real).max()) / y_scale, abs(y_zero))
+        ends = np.rint(np.array([argument - margin, argument + margin]))
+        info = np.iinfo(self.constants[node.input[4]].dtype)
+        below, above = (float(end) for end in np.clip(ends, info.min, info.max))
+        if not below <= min(ours, theirs) <= max(ours, theirs) <= above:
+            return None
+        return Tie(argument, margin, below, above)
 
     def rounding(
         self, output: str, sample: int, index: tuple[int, ...], ours: NDArray[Any], theirs: NDArray[Any]
@@ -138,7 +159,7 @@ class Ties:
 
 
 def quantizes(node: onnx.NodeProto) -> bool:
-    return node.op_type in QONNX or node.op_type == "QuantizeLinear"
+    return node.op_type in QONNX or node.op_type == "QuantizeLinear" or node.op_type.startswith(("QLinear", "QGemm"))
 
 
 def dequantized(node: onnx.NodeProto, q: NDArray[Any], scale: NDArray[Any], zero: NDArray[Any] | None = None) -> Any:

@@ -7,7 +7,7 @@ from math import prod
 import numpy as np
 from onnx import TensorProto
 
-from .layers import Dialect, conv, conv_transpose, dense, elementwise, pool
+from .layers import MAXIMA, Dialect, conv, conv_transpose, dense, elementwise, pool
 from .moves import move
 from .net import Act, Net
 
@@ -75,7 +75,7 @@ def path(net: Net, dialect: Dialect, x: Act) -> Act:
 
 def pooled(net: Net, dialect: Dialect, x: Act) -> Act:
     y = pool(net, x)
-    moves = net.nodes[-1].op_type in ("MaxPool", "GlobalMaxPool", "ReduceMax")
+    moves = net.nodes[-1].op_type in MAXIMA
     return dialect.requantize_same(net, y, x) if moves and net.chance() else dialect.quantize(net, y)
 
 
