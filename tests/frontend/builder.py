@@ -88,7 +88,7 @@ def element(dtype: np.dtype[Any]) -> int:
 
 
 def samples(net: Net, low: float, high: float, step: float = 1.0, seed: int = 0) -> NDArray[Any]:
-    """Multiples of the step in [low, high]: all of them the least, all the greatest, both mixed, and three at random."""
+    """Multiples of the step in [low, high]: all the least, all the greatest, both mixed, and three at random."""
     rng = np.random.default_rng(seed)
     ends = np.round(low / step), np.round(high / step)
     mixed = np.where(rng.random(net.shape) < 0.5, *ends)
