@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from lutwright.frontend.model import Model, load
+from lutwright.frontend.passes import run_passes
 
 from .graphs.check import check
 from .graphs.net import Case
@@ -117,5 +118,5 @@ def same(
 
 
 def kinds(model: Model, leave_out: Sequence[str] = PLACES) -> list[str]:
-    """The kinds of the IR's nodes, in order."""
-    return [type(node).__name__ for node in model.graph if type(node).__name__ not in leave_out]
+    """The kinds of the IR's nodes after the passes, in order; with the moves at the ends that the host can do."""
+    return [kind for kind in (type(node).__name__ for node in run_passes(model.imported)) if kind not in leave_out]

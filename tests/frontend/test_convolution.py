@@ -193,7 +193,7 @@ def test_batches_are_the_same_network(batch: Any, tmp_path: Path) -> None:
     net = Net(2, 4, 4, batch=batch)
     y = net.quant(net.op("Conv", net.quant("input"), weights(3, 2, 3, 3)), 4.0)
     model = same(net, y, samples(net, -10, 10), tmp_path)
-    assert model.graph.input.type.shape == (2, 4, 4) and kinds(model) == ["Conv", "Threshold"]
+    assert model.imported.input.type.shape == (2, 4, 4) and kinds(model) == ["Conv", "Threshold"]
 
 
 # Shape of a sample, shape of the weights [C, N / groups, *kernel], attributes.
