@@ -75,7 +75,13 @@ def emit(names: Names, steps: Sequence[Step], source: Node, name: str) -> tuple[
 
 
 def shortest(shape: Shape, steps: Sequence[Step]) -> list[Step] | None:
-    """The steps that make the same of a tensor of that shape; None if a Reshape cuts axes at no divisor."""
+    """The steps that make the same of a tensor of that shape; None if a Reshape cuts axes at no divisor.
+
+    Reshapes after each other need no divisors: only the last one counts.
+    """
+    steps = _without_overwritten(steps)
+    if [step.kind for step in steps] == [Reshape]:
+        return [] if steps[0].numbers == shape else steps
     strides = [math.prod(shape[axis + 1 :]) for axis in range(len(shape))]
     groups = [[Atom(i, stride, size)] * (size > 1) for i, (stride, size) in enumerate(zip(strides, shape, strict=True))]
     target = shape
@@ -113,6 +119,15 @@ def shortest(shape: Shape, steps: Sequence[Step]) -> list[Step] | None:
     split, joined = tuple(atom.size for atom in ordered), tuple(atom.size for atom in flat)
     before, after = [Step(Reshape, split)] * (split != shape), [Step(Reshape, target)] * (joined != target)
     return [*before, Step(Transpose, axes), *after]
+
+
+def _without_overwritten(steps: Sequence[Step]) -> list[Step]:
+    kept: list[Step] = []
+    for step in steps:
+        if kept and kept[-1].kind is step.kind is Reshape:
+            kept.pop()
+        kept.append(step)
+    return kept
 
 
 def _regroup(atoms: list[Atom], shape: Shape) -> list[list[Atom]] | None:
