@@ -110,7 +110,8 @@ def _sunk(node: Node, emitted: Emitted, names: Names) -> tuple[Node, ...]:
         if moved is None:
             break
         inner, after = moved
-        inner = replace(inner, type=inner.infer(*(source.type for source in sources)))
+        types = {source.name: source.type for source in sources}
+        inner = replace(inner, type=inner.infer(*(types[name] for name in inner.inputs)))
         extra += new
         known |= {item.name: item for item in new}
         behind.insert(0, after)
