@@ -53,8 +53,11 @@ def drop_channels(graph: Graph) -> Graph:
 
 def _needed(graph: Graph) -> dict[str, Flags]:
     links = {node.name: _links(node, graph.types(node)) for node in graph}
-    weighs = {node.name: node.weight.reshape(len(node.weight), -1, node.weight.shape[-1]).any(axis=1) for node in graph
-              if isinstance(node, (Dense, Conv)) and _dense(node)}  # fmt: skip
+    weighs = {
+        node.name: np.asarray(node.weight.reshape(len(node.weight), -1, node.weight.shape[-1]).any(axis=1))
+        for node in graph
+        if isinstance(node, (Dense, Conv)) and _dense(node)
+    }
     needed = {node.name: np.full(node.type.channels, node.name == graph.output) for node in graph}
     for node in graph:
         if not _can_lose(node, links[node.name]):

@@ -118,7 +118,7 @@ def _conv(node: Conv, lo: Array, hi: Array) -> Interval:
 def channels_of_rows(node: Conv) -> Array:
     """The input channels that each row of weights sees, [N, C / groups]."""
     rows, inner = len(node.weight), node.weight.shape[-1]
-    return np.arange(rows)[:, np.newaxis] // (rows // node.groups) * inner + np.arange(inner)
+    return np.asarray(np.arange(rows)[:, np.newaxis] // (rows // node.groups) * inner + np.arange(inner))
 
 
 def _table(node: Table, lo: Array, hi: Array) -> Interval:

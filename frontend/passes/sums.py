@@ -21,7 +21,7 @@ def simplify_adds(graph: Graph) -> Graph:
         names = np.array(list(dict.fromkeys(node.inputs)))
         columns = [[i for i, other in enumerate(node.inputs) if other == name] for name in names]
         factors = np.stack([node.factors[:, places].sum(axis=1) for places in columns], axis=1)
-        weighs = factors.any(axis=0)
+        weighs = np.asarray(factors.any(axis=0))
         weighs[0] |= not weighs.any()
         names, factors = names[weighs], factors[:, weighs]
         if len(names) == 1 and (factors == 1).all() and not node.constant.any():
