@@ -35,9 +35,7 @@ def naive_windows(x: Array, window: Window) -> list[tuple[tuple[int, ...], tuple
         for k in np.ndindex(*window.kernel):
             place = tuple(
                 o * s + i * d - before
-                for o, s, i, d, (before, _) in zip(
-                    out, window.strides, k, window.dilations, window.pads, strict=True
-                )
+                for o, s, i, d, (before, _) in zip(out, window.strides, k, window.dilations, window.pads, strict=True)
             )
             inside = all(0 <= p < length for p, length in zip(place, size, strict=True))
             found.append((out, k, place if inside else None))
