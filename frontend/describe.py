@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from lutwright.frontend import grid as grids
-from lutwright.frontend.ir import Node
+from lutwright.frontend.hardware import hardware
+from lutwright.frontend.ir import Node, Type
 from lutwright.frontend.model import Tensor, assemble, interpreted, tensor
 from lutwright.frontend.onnx_import.source import read
 from lutwright.frontend.onnx_import.values import Quantized
@@ -17,7 +19,10 @@ from lutwright.frontend.onnx_import.values import Quantized
 
 @dataclass(frozen=True)
 class NodeRow:
-    """A node of the integer graph; `constants` counts its weights, thresholds or entries."""
+    """A node of the integer graph; `constants` counts its weights, thresholds or entries.
+
+    `hardware`: the engines or components that can build it, empty if there is no hardware for it yet.
+    """
 
     name: str
     kind: str
@@ -27,6 +32,7 @@ class NodeRow:
     hi: int
     width: int
     constants: int
+    hardware: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -95,7 +101,7 @@ def describe(model_path: str | Path, grid: str | None = None) -> Description:
         source.dims,
         str(source.dtype),
         source.outputs,
-        tuple(_node_row(node) for node in nodes),
+        _node_rows(nodes),
         tuple(_tensor_row(item) for item in found.values()),
         pre,
         post,
@@ -103,10 +109,16 @@ def describe(model_path: str | Path, grid: str | None = None) -> Description:
     )
 
 
-def _node_row(node: Node) -> NodeRow:
-    constants = sum(value.size for value in vars(node).values() if isinstance(value, np.ndarray))
-    kind, type_ = type(node).__name__, node.type
-    return NodeRow(node.name, kind, node.inputs, type_.shape, type_.lo, type_.hi, type_.width, constants)
+def _node_rows(nodes: Sequence[Node]) -> tuple[NodeRow, ...]:
+    types, rows = dict[str, Type](), list[NodeRow]()
+    for node in nodes:
+        constants = sum(value.size for value in vars(node).values() if isinstance(value, np.ndarray))
+        kind, type_ = type(node).__name__, types.setdefault(node.name, node.type)
+        names = hardware(node, *(types[name] for name in node.inputs))
+        rows.append(
+            NodeRow(node.name, kind, node.inputs, type_.shape, type_.lo, type_.hi, type_.width, constants, names)
+        )
+    return tuple(rows)
 
 
 def _tensor_row(item: Tensor) -> TensorRow:

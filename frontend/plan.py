@@ -12,7 +12,9 @@ from collections.abc import Mapping, Sequence
 
 from lutwright.errors import OptionError, PlanError
 from lutwright.frontend.device import DEVICES, Device
+from lutwright.frontend.hardware import hardware
 from lutwright.frontend.ir import Graph
+from lutwright.frontend.nodes import Dense
 from lutwright.frontend.planning import Fps, Goal, Latency, Plan, Smallest
 from lutwright.frontend.search import Search, Solution
 from lutwright.hdl.engines.base import Cost, Folding
@@ -39,6 +41,13 @@ def plan(
     `engines` and `folds` pin nodes; `clock_mhz` turns frames a second into cycles; `board` reserves what the host link
     needs. PlanError says what is impossible, by which resource, and what would do.
     """
+    lacking = [node for node in graph if not isinstance(node, Dense) and not hardware(node)]
+    if lacking:
+        names = ", ".join(f"'{node.name}' ({type(node).__name__})" for node in lacking)
+        raise PlanError(
+            f"every node of the network must have hardware, and there is none yet for {names}. "
+            "The golden model computes them: use `simulate --with golden`, or leave these layers out of the model"
+        )
     reserve = HOST_LINK if board else Cost(0, 0, 0, 0, 0)
     search = Search(graph, device, engines or {}, folds or {}, reserve)
     candidates = search.candidates()

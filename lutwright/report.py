@@ -52,6 +52,7 @@ def inspect_text(facts: Facts) -> Group:
             "range": f"[{n['lo']}, {n['hi']}]",
             "bits": n["width"],
             "constants": n["constants"],
+            "hardware": ", ".join(n["hardware"]) or "none yet",
         }
         for n in facts["nodes"]
     ]  # fmt: skip

@@ -6,11 +6,14 @@ A pass keeps what the graph computes, and what every surviving node computes: a 
 from __future__ import annotations
 
 from lutwright.frontend.ir import Graph, verify
+from lutwright.frontend.passes.channels import drop_channels
+from lutwright.frontend.passes.constants import fold_constants
 from lutwright.frontend.passes.dead import drop_dead, merge_identical, narrow
 from lutwright.frontend.passes.moves import absorb_moves, sink_moves
 from lutwright.frontend.passes.picks import simplify_picks
 from lutwright.frontend.passes.rewrite import Pass, same
 from lutwright.frontend.passes.staircases import fuse_thresholds, simplify_thresholds, trim_tables
+from lutwright.frontend.passes.sums import absorb_scales, fold_scales, simplify_adds
 
 __all__ = ["PASSES", "drop_dead", "run_passes"]
 
@@ -21,11 +24,17 @@ PASSES: tuple[Pass, ...] = (
     sink_moves,
     absorb_moves,
     simplify_picks,
+    fold_constants,
+    simplify_adds,
+    fold_scales,
+    drop_dead,
+    absorb_scales,
     simplify_thresholds,
     fuse_thresholds,
     trim_tables,
-    narrow,
     drop_dead,
+    drop_channels,
+    narrow,
 )
 
 

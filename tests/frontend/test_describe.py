@@ -23,6 +23,11 @@ def test_a_network(models: Path) -> None:
         ("Dense", (64,)),
         ("Threshold", (64,)),
     ]
+    assert [row.hardware for row in found.nodes[:3]] == [
+        ("wires",),
+        ("xnor", "addsub", "multiply", "spatial"),
+        ("threshold",),
+    ]
     assert [row.operator for row in found.pre] == ["Reshape", "Mul", "Sub", "BipolarQuant"]
     assert [row.operator for row in found.post] == ["Sub", "Div", "Mul", "Add"]
     assert {row.scale for row in found.tensors} == {(2.0, 2.0)}
@@ -49,6 +54,15 @@ def test_every_unsupported_layer_is_listed(tmp_path: Path) -> None:
         model.graph.node.insert(place, layer)
     onnx.save(model, tmp_path / "model.onnx")
     assert [row.operator for row in describe(tmp_path / "model.onnx").refusals] == ["Einsum"] * 3
+
+
+def test_nodes_without_hardware_have_none(models: Path) -> None:
+    found = describe(models / "espcn_subpixel_w4a4" / "model.onnx", "uint8")
+    assert {row.kind: row.hardware for row in found.nodes} == {
+        "Input": ("wires",),
+        "Conv": (),
+        "Threshold": ("threshold",),
+    }
 
 
 def test_float_only(models: Path) -> None:

@@ -11,7 +11,8 @@ from lutwright.errors import LutwrightError, OptionError, PlanError
 from lutwright.frontend.device import DEVICES, device
 from lutwright.frontend.ir import Graph, Input, Node, Type
 from lutwright.frontend.model import load
-from lutwright.frontend.nodes import Dense
+from lutwright.frontend.nodes import Add, Conv, Dense, Pool
+from lutwright.frontend.nodes.windows import Window
 from lutwright.frontend.plan import parse_fold, parse_goal, parse_pin, plan
 from lutwright.frontend.planning import Fps, Goal, Latency, Plan, Smallest
 from lutwright.hdl.engines.base import Folding
@@ -185,3 +186,14 @@ def test_unknown_devices() -> None:
     with pytest.raises(OptionError, match=r"ice40-up5k.*xc7"):
         device("spartan")
     assert set(engines()) >= {"xnor", "addsub", "multiply", "multiply_dsp", "spatial"}
+
+
+def test_nodes_without_hardware_are_all_named() -> None:
+    x = Input("in", (), Type((4, 4, 2), 0, 3))
+    conv = Conv.of("conv", x, np.ones((3, 2, 2, 2), np.int64), np.zeros(3, np.int64), Window.of((2, 2)))
+    steps = threshold("steps", conv, 2, np.random.default_rng(0))
+    pool = Pool.of("pool", steps, "max", Window.of((3, 3)))
+    doubled = Add.of("doubled", (pool, pool), np.ones((1, 2), np.int64))
+    dense = Dense.of("dense", doubled, np.ones((2, 3), np.int64))
+    with pytest.raises(PlanError, match=r"none yet for 'conv' \(Conv\), 'pool' \(Pool\), 'doubled' \(Add\)\."):
+        plan(Graph((x, conv, steps, pool, doubled, dense), "dense"), device("ecp5-25k"))
