@@ -3,12 +3,13 @@
 from lutwright.frontend.nodes.arithmetic import Add, MatMul, Multiply
 from lutwright.frontend.nodes.dense import Dense
 from lutwright.frontend.nodes.moves import Concat, Pad, Reshape, Stuff, Take, Transpose
-from lutwright.frontend.nodes.staircases import ArgMax, Embedding, Table, Threshold
+from lutwright.frontend.nodes.staircases import ArgMax, Clamp, Embedding, Table, Threshold
 from lutwright.frontend.nodes.windows import Conv, Pool
 
 __all__ = [
     "Add",
     "ArgMax",
+    "Clamp",
     "Concat",
     "Conv",
     "Dense",

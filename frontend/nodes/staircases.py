@@ -100,6 +100,30 @@ class Table(Node):
 
 
 @dataclass(frozen=True, eq=False)
+class Clamp(Node):
+    """y = min(max(x, least), most): what would be a Threshold of one step for each value between them."""
+
+    least: int
+    most: int
+
+    @classmethod
+    def of(cls, name: str, source: Node, least: int, most: int) -> Clamp:
+        node = cls(name, (source.name,), source.type, least, most)
+        return cls(name, (source.name,), node.infer(source.type), least, most)
+
+    def evaluate(self, *inputs: Array) -> Array:
+        (x,) = inputs
+        return np.minimum(np.maximum(x, self.least), self.most)
+
+    def infer(self, *inputs: Type) -> Type:
+        (x,) = inputs
+        if self.least > self.most:
+            raise GraphError(f"'{self.name}' must clamp to least <= most, not [{self.least}, {self.most}]")
+        lo, hi = (min(max(end, self.least), self.most) for end in (x.lo, x.hi))
+        return Type(x.shape, lo, hi)
+
+
+@dataclass(frozen=True, eq=False)
 class ArgMax(Node):
     """y[..., 0] = the channel of the largest x[..., c]; of equal ones the lowest."""
 

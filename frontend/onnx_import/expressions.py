@@ -9,10 +9,12 @@ import numpy as np
 import onnx
 
 from lutwright.frontend.onnx_import.state import Import, attribute
-from lutwright.frontend.onnx_import.values import Anything, Apply, Expression, Quantized, Real, Variable
+from lutwright.frontend.onnx_import.values import Anything, Apply, Expression, Quantized, Real, Variable, dtype_of
 
 MONOTONE = {"Ceil", "Clip", "Floor", "Identity", "Max", "Min", "Neg", "Relu", "Round", "Sign"}  # for constant bounds
 MONOTONE |= {"Add", "Sub", "Mul", "Div", "Cast"}  # where the variable is not the divisor
+ROUNDINGS = {"Ceil", "Floor", "Round", "Sign"}
+KEEP_INTEGERS = {"Abs", "Add", "Cast", "Clip", "Identity", "Max", "Min", "Mul", "Neg", "Relu", "Sub", "Sum", "Where"}
 FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE)
 Affine = tuple[tuple[Real, ...], Real]  # the scales of the sources' integers, and the offset
 
@@ -76,7 +78,7 @@ def affine(sources: Sequence[Quantized], expression: Expression) -> Affine | Non
         return None
     known = [part for part in parts if part is not None]
     if kind in ("Identity", "Neg", "Cast"):
-        if kind == "Cast" and attribute(expression.operator, "to", 0) not in FLOATS:
+        if kind == "Cast" and attribute(expression.operator, "to", 0) not in FLOATS and not _whole(known[0]):
             return None
         return _scaled(known[0], np.asarray(-1.0)) if kind == "Neg" else known[0]
     if kind in ("Add", "Sub", "Sum"):
@@ -92,6 +94,29 @@ def affine(sources: Sequence[Quantized], expression: Expression) -> Affine | Non
         if isinstance(left, np.ndarray) and kind == "Mul":
             return _scaled(known[1], known[0][1])
     return None
+
+
+def _whole(part: Affine) -> bool:
+    """Whether it has integer scales and an integer offset: then casting to integers in range does nothing."""
+    return all((array == np.round(array)).all() for array in (*part[0], part[1]))
+
+
+def integral(sources: Sequence[Quantized], expression: Expression) -> bool:
+    """Whether the values are integers by construction: roundings, integer types, sums and products of integers."""
+    if isinstance(expression, Variable):
+        source = sources[expression.index]
+        return all((array == np.round(array)).all() for array in (source.scale, source.offset))
+    kind, arguments = expression.operator.op_type, expression.arguments
+    if kind in ROUNDINGS or dtype_of(sources, expression).kind in "biu":
+        return True
+    if kind not in KEEP_INTEGERS:
+        return False
+    bounds = [attribute(expression.operator, name, 0.0) for name in ("min", "max")] if kind == "Clip" else []
+    return all(bound == np.round(bound) for bound in bounds) and all(
+        integral(sources, item) if isinstance(item, (Variable, Apply)) else bool((item == np.round(item)).all())
+        for item in (arguments[1:] if kind == "Where" else arguments)
+        if item is not None
+    )
 
 
 def _scaled(part: Affine, number: Real, operation: Callable[[Real, Real], Any] = np.multiply) -> Affine:

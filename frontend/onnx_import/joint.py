@@ -27,7 +27,7 @@ from lutwright.frontend.onnx_import.staircase import (
     per_channel,
     varying_axes,
 )
-from lutwright.frontend.onnx_import.state import Import, Refused
+from lutwright.frontend.onnx_import.state import QUANTIZE, Import, Refused
 from lutwright.frontend.onnx_import.values import (
     Anything,
     Apply,
@@ -46,7 +46,6 @@ MOST_EVALUATIONS = 2**25  # for all channels
 FACTOR_BITS = (2, 4, 6, 8, 10, 12, 14, 16, 20, 24)  # of the weights of a sum, tried in this order
 EXACT_BITS = 61  # of a sum with exact factors
 FIXED_BITS = 46  # of a sum in fixed point: finer by far than the float32 of the reference
-QUANTIZE = "Quantize its activations just before it"
 
 
 def combinations(value: Pending) -> int:

@@ -12,7 +12,7 @@ import numpy as np
 
 from lutwright.frontend import ir, nodes
 from lutwright.frontend.onnx_import.expressions import evaluate, monotone
-from lutwright.frontend.onnx_import.state import Import, Refused
+from lutwright.frontend.onnx_import.state import QUANTIZE, Import, Refused
 from lutwright.frontend.onnx_import.values import (
     Anything,
     Pending,
@@ -61,7 +61,7 @@ def values_on_interval(state: Import, value: Pending, most: int) -> Real:
     if interval.hi - interval.lo >= most:
         raise Refused(
             f"the function before it is not affine, and its argument has {interval.hi - interval.lo + 1} values",
-            "Quantize its activations just before it",
+            QUANTIZE,
         )
     rows = int(np.prod([value.shape[axis] for axis in varying_axes(value, ())], dtype=np.int64))
     rule = function(state, value, lambda real: real, ())

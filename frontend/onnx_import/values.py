@@ -216,7 +216,7 @@ def dtype_of(sources: Sequence[Quantized], expression: Expression) -> np.dtype[A
         return sources[expression.index].dtype
     kind, arguments = expression.operator.op_type, expression.arguments
     if kind == "Cast":
-        (wanted,) = (item.i for item in expression.operator.attribute if item.name == "to")
+        wanted = next(item.i for item in expression.operator.attribute if item.name == "to")
         return helper.tensor_dtype_to_np_dtype(wanted)
     if kind in LOGICAL:
         return np.dtype(np.bool_)

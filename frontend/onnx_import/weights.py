@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import onnx
 
 from lutwright.frontend import ir
-from lutwright.frontend.onnx_import import joint
+from lutwright.frontend.onnx_import.chain import as_integers
 from lutwright.frontend.onnx_import.constants import LARGEST, common_step, on_grid
-from lutwright.frontend.onnx_import.expressions import affine
-from lutwright.frontend.onnx_import.staircase import staircase, values_on_interval
 from lutwright.frontend.onnx_import.state import FROM_INPUT, Import, Refused
 from lutwright.frontend.onnx_import.values import (
-    Anything,
     Constant,
     Lattice,
     Pending,
@@ -24,13 +21,10 @@ from lutwright.frontend.onnx_import.values import (
     Raw,
     Real,
     Value,
-    aligned,
     reduced,
 )
 
 EIGHT_BITS = (np.dtype(np.int8), np.dtype(np.uint8))  # the types that executors have fused operators for
-MOST_LEVELS = 2**16  # values of an activation that gets a grid of its own
-QUANTIZE = "Quantize its activations just before it"
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,40 +66,13 @@ def product_of(x: Quantized, codes: np.dtype[Any] | None, w_scale: Real) -> Prod
 
 
 def integers(state: Import, node: onnx.NodeProto, value: Value | None) -> Quantized:
-    """The value as integers with a scale: as it is, by folding an affine chain, or by a staircase on its own grid."""
+    """The value as integers with a scale."""
     if isinstance(value, Raw):
         raise Refused("its activations come from a model input that the graph does not quantize", FROM_INPUT)
     if isinstance(value, Quantized):
         return value
     assert isinstance(value, Pending)
-    if len(value.sources) > 1:
-        return joint.combined(state, f"{node.name}_input", value)
-    folded = affine(value.sources, value.expression)
-    if folded is not None:
-        source = value.source
-        scale, offset = (reduced(aligned(part, len(source.shape))) for part in (folded[0][0], folded[1]))
-        return replace(source, scale=scale, offset=offset, codes=None, product=None)
-    return _own_grid(state, node, value)
-
-
-def _own_grid(state: Import, node: onnx.NodeProto, value: Pending) -> Quantized:
-    """What the chain's values are exact multiples of: relu of a quantized tensor keeps the tensor's own scale."""
-    source = value.source
-    reals = values_on_interval(state, value, MOST_LEVELS)
-    if not np.isfinite(reals).all():
-        raise Refused("the function before it gives infinite values", QUANTIZE)
-    step = float(np.abs(source.scale.flat[0]))
-    if step == 0 or (np.asarray(np.round(reals / step) * step).astype(source.dtype) != reals).any():
-        grid = on_grid(reals)
-        if grid is None:
-            raise Refused("the function before it gives values that are no small integers times a scale", QUANTIZE)
-        step = grid[0]
-
-    def levels(real: Anything) -> ir.Array:
-        return np.asarray(np.round(real.astype(np.float64) / step)).astype(np.int64)
-
-    result = staircase(state, f"{node.name}_input", value, levels, ())
-    return replace(result, scale=np.asarray(step), offset=np.asarray(0.0))
+    return as_integers(state, f"{node.name}_input", value)
 
 
 def lattice_of(value: Constant) -> Lattice:

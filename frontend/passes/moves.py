@@ -12,6 +12,7 @@ from lutwright.frontend.ir import Graph, Node
 from lutwright.frontend.nodes import (
     Add,
     ArgMax,
+    Clamp,
     Concat,
     Conv,
     Dense,
@@ -187,14 +188,14 @@ def _through(node: Node, move: Step, sources: Sequence[Node]) -> tuple[Node, Ste
     """The node before the move on each of its inputs, and the move that then follows it; None if it minds."""
     before = replace(node, inputs=tuple(source.name for source in sources))
     shape = sources[0].type.shape
-    elementwise = isinstance(node, (Threshold, Table, Add, Multiply))
+    elementwise = isinstance(node, (Threshold, Table, Clamp, Add, Multiply))
     if move.kind is Reshape:
         kept = bool(shape and move.numbers) and shape[-1] == move.numbers[-1]
         return (before, move) if elementwise and (_rows(node) == 1 or kept) else None
     axes = move.numbers
     kept = axes[-1] == len(axes) - 1
     match before:
-        case Threshold() | Table() | Add() | Multiply():
+        case Threshold() | Table() | Clamp() | Add() | Multiply():
             return (before, move) if kept or _rows(node) == 1 else None
         case Dense() | ArgMax():
             return (before, move) if kept else None

@@ -10,6 +10,7 @@ from lutwright.frontend.ir import Array, Graph, Input, Node, Type, verify
 from lutwright.frontend.nodes import (
     Add,
     ArgMax,
+    Clamp,
     Concat,
     Conv,
     Dense,
@@ -30,7 +31,19 @@ from lutwright.frontend.nodes.windows import Window
 Rng = np.random.Generator
 LARGEST = 400  # elements of a node
 WIDEST = 10_000  # of an interval, before a Threshold makes it small again
-ANY_SHAPE = ("dense", "threshold", "threshold", "reshape", "transpose", "transpose", "take", "pad", "scale", "add")
+ANY_SHAPE = (
+    "dense",
+    "threshold",
+    "threshold",
+    "reshape",
+    "transpose",
+    "transpose",
+    "take",
+    "pad",
+    "scale",
+    "add",
+    "clamp",
+)
 KINDS = (*ANY_SHAPE, "stuff", "argmax", "multiply", "concat", "conv", "conv", "pool", "matmul", "table", "embedding")
 
 
@@ -128,6 +141,8 @@ def random_node(rng: Rng, name: str, source: Node, nodes: list[Node]) -> Node:
             return Stuff.of(name, source, tuple(whole(rng, 1, 2) for _ in range(rank)), whole(rng, -1, 1))
         case "scale":
             return Add.of(name, (source,), rng.integers(-2, 3, (rows, 1)), rng.integers(-3, 4, rows))
+        case "clamp":
+            return Clamp.of(name, source, *sorted((whole(rng, x.lo - 1, x.hi), whole(rng, x.lo, x.hi + 1))))
         case "add":
             return Add.of(name, (source, other), rng.integers(-2, 3, (rows, 2)), rng.integers(-3, 4, rows))
         case "multiply":
