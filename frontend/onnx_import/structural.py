@@ -10,8 +10,19 @@ import numpy as np
 import onnx
 
 from lutwright.frontend import ir, nodes
+from lutwright.frontend.onnx_import.constants import on_grid
 from lutwright.frontend.onnx_import.state import Import, Refused, activation, attribute, constant, operator
-from lutwright.frontend.onnx_import.values import Constant, Host, Pending, Quantized, Unknown, Value, aligned, reduced
+from lutwright.frontend.onnx_import.values import (
+    Anything,
+    Constant,
+    Host,
+    Pending,
+    Quantized,
+    Unknown,
+    Value,
+    aligned,
+    reduced,
+)
 from lutwright.frontend.onnx_import.weights import integers
 
 Activation = Quantized | Pending
@@ -109,9 +120,12 @@ def concat(state: Import, node: onnx.NodeProto, inputs: list[Value | None]) -> S
     values = [value for value in inputs if isinstance(value, (Quantized, Pending, Constant))]
     rank = len(values[0].shape)
     axis = attribute(node, "axis", 1) % rank if rank else 0
-    if any(isinstance(value, Constant) for value in values):
-        raise Refused("it joins activations with a constant", "Join activations only")
-    parts = [integers(state, node, value) for value in values]
+    found = [None if isinstance(value, Constant) else integers(state, node, value) for value in values]
+    like = next(part for part in found if part is not None)
+    parts = [
+        part or _as_activation(state, node, constant(value, "operand"), like)
+        for part, value in zip(found, values, strict=True)
+    ]
     batched = parts[0].batched
     if any(part.batched != batched for part in parts) or (batched and axis == 0):
         raise Refused("it joins along the batch, or tensors with and without one", "Keep the batch as axis 0")
@@ -126,6 +140,31 @@ def concat(state: Import, node: onnx.NodeProto, inputs: list[Value | None]) -> S
     )
     same = all(part.codes == parts[0].codes for part in parts) and scale.size == offset.size == 1
     return [Quantized(joined, shape, batched, scale, offset, parts[0].dtype, parts[0].codes if same else None)]
+
+
+def _as_activation(state: Import, node: onnx.NodeProto, value: Anything, like: Quantized) -> Quantized:
+    """The constant as integers on its own grid, or that of `like`: some activations times 0, plus the constant."""
+    array = value.astype(np.float64)
+    if len(array.shape) != len(like.shape) or not array.size or not np.isfinite(array).all():
+        raise Refused(f"it joins a constant of shape {array.shape} with {like.shape}", "Check the model's constants")
+    if like.batched and array.shape[0] > 1 and (array != array[:1]).any():
+        raise Refused("its constant differs between the samples of a batch", "Use the same constant for all samples")
+    scale, offset = float(like.scale.flat[0]), float(like.offset.flat[0])
+    same = like.scale.size == like.offset.size == 1
+    q = np.asarray(np.round((array - offset) / scale))
+    if not same or np.abs(q).max() > LARGEST or ((q * scale + offset).astype(value.dtype) != value).any():
+        grid = on_grid(array)
+        if grid is None:
+            raise Refused("it joins activations with a constant that is not quantized", "Quantize the constant")
+        scale, q, offset = grid[0], grid[1].astype(np.float64), 0.0
+    sample = q[0] if like.batched else q
+    source = state.add(nodes.Reshape.of(state.name(f"{node.name}_flat"), like.node, (math.prod(like.node.type.shape),)))
+    first = state.add(nodes.Take.of(state.name(f"{node.name}_any"), source, 0, np.zeros(sample.size, np.int64)))
+    factors, row = np.zeros((sample.size, 1), np.int64), sample.ravel().astype(np.int64)
+    made = state.add(nodes.Add.of(state.name(f"{node.name}_constant"), (first,), factors, row))
+    shaped = state.add(nodes.Reshape.of(state.name(f"{node.name}_shape"), made, sample.shape))
+    shape = (like.shape[0], *array.shape[1:]) if like.batched else array.shape
+    return Quantized(shaped, shape, like.batched, np.asarray(scale), np.asarray(offset), like.dtype)
 
 
 @operator("Pad")
