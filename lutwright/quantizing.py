@@ -10,9 +10,9 @@ from typing import Any
 import onnx
 import onnxruntime
 
+from lutwright.design import Progress
 from lutwright.errors import OptionError
 from lutwright.files import load_samples, staged
-from lutwright.flow import Progress
 from lutwright.frontend.quantize.quantization import measured, quantize
 from lutwright.frontend.quantize.settings import Settings
 
