@@ -60,8 +60,9 @@ def q_gemm(state: Import, node: onnx.NodeProto, inputs: Inputs) -> Sequence[Valu
     """Without an output scale the result is real."""
     alpha = attribute(node, "alpha", 1.0)
     left = _real(state, node, inputs[:3])
-    right = _real(state, node, inputs[3:6], axis=0 if attribute(node, "transB", 0) else 1)
-    bias = _bias(inputs[6] if len(inputs) > 6 else None, left, right)
+    axis = 0 if attribute(node, "transB", 0) else 1
+    right = _real(state, node, inputs[3:6], axis)
+    bias = _bias(inputs[6] if len(inputs) > 6 else None, left, right, axis)
     (result,) = linear.gemm(state, _as(node, "Gemm", without=("alpha",)), [left, right, bias])
     assert isinstance(result, Quantized)
     if len(inputs) > 7 and inputs[7] is not None:
@@ -217,15 +218,15 @@ def _dequantized(value: Constant, scale: Value | None, zero: Value | None, axis:
     return Constant((q * real).astype(np.float32), Lattice(q, real, np.dtype(np.float32), value.array.dtype))
 
 
-def _bias(value: Value | None, x: Value, weight: Value) -> Constant | None:
-    """int32 on the accumulator's own grid."""
+def _bias(value: Value | None, x: Value, weight: Value, axis: int = 0) -> Constant | None:
+    """int32 on the accumulator's own grid; the weight's output channels lie on that axis."""
     if value is None:
         return None
     q = constant(value, "bias").astype(np.int64)
     assert isinstance(x, (Quantized, Constant)) and isinstance(weight, Constant) and weight.lattice is not None
     x_scale = float(np.asarray(x.scale).flat[0]) if isinstance(x, Quantized) else 1.0
-    scales = weight.lattice.scale.reshape(weight.shape)
-    per_row = scales.reshape(len(scales), -1)[:, 0] if scales.shape[0] == q.size else scales.reshape(-1, q.size)[0]
+    scales = np.moveaxis(weight.lattice.scale.reshape(weight.shape), axis, 0)
+    per_row = scales.reshape(len(scales), -1)[:, 0]
     real = np.broadcast_to(per_row * x_scale, q.shape)
     return Constant((q * real).astype(np.float32), Lattice(q, real, np.dtype(np.float32), INT32))
 
