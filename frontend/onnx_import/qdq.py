@@ -293,7 +293,7 @@ def _with_added_bias(state: Import, node: onnx.NodeProto, value: Pending, grid: 
     source, top = value.source, value.expression
     assert isinstance(top, Apply)
     (added,) = (item for item in top.arguments if not isinstance(item, Variable))
-    row = isinstance(added, np.ndarray) and added.size == source.shape[-1] == added.shape[-1]
+    row = isinstance(added, np.ndarray) and added.ndim > 0 and added.size == source.shape[-1] == added.shape[-1]
     if source.product is None or not row or len(source.shape) != 2 or not isinstance(source.node, Dense):
         return None
     constants = [state.values[name] for name in top.operator.input]
