@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from lutwright.frontend.device import DEVICES
 from lutwright.frontend.ir import Input, Node, Type
-from lutwright.frontend.nodes import ArgMax, Dense, Reshape, Table, Threshold
+from lutwright.frontend.lowering import PLANE, slides, unfolded_dense
+from lutwright.frontend.nodes import ArgMax, Conv, Dense, Pool, Reshape, Table, Threshold, Unfold
 from lutwright.hdl.engines.registry import engines
 
 
@@ -26,4 +27,9 @@ def hardware(node: Node, *inputs: Type) -> tuple[str, ...]:
             )
         case Threshold() | Table() | ArgMax():
             return (type(node).__name__.lower(),)
+        case Unfold() | Pool() | Conv() if slides(node):
+            return ("window",)
+        case Conv() if len(node.window.kernel) <= PLANE:
+            dense, unfolded = unfolded_dense(node, *inputs)
+            return hardware(dense, unfolded)
     return ()

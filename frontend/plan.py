@@ -14,6 +14,7 @@ from lutwright.errors import OptionError, PlanError
 from lutwright.frontend.device import DEVICES, Device
 from lutwright.frontend.hardware import hardware
 from lutwright.frontend.ir import Graph
+from lutwright.frontend.lowering import lower
 from lutwright.frontend.nodes import Dense
 from lutwright.frontend.planning import Fps, Goal, Latency, Plan, Smallest
 from lutwright.frontend.search import Search, Solution
@@ -41,7 +42,8 @@ def plan(
     `engines` and `folds` pin nodes; `clock_mhz` turns frames a second into cycles; `board` reserves what the host link
     needs. PlanError says what is impossible, by which resource, and what would do.
     """
-    lacking = [node for node in graph if not isinstance(node, Dense) and not hardware(node)]
+    graph = lower(graph)
+    lacking = [node for node in graph if not isinstance(node, Dense) and not hardware(node, *graph.types(node))]
     if lacking:
         names = ", ".join(f"'{node.name}' ({type(node).__name__})" for node in lacking)
         raise PlanError(

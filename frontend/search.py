@@ -13,11 +13,13 @@ from dataclasses import dataclass, field
 from lutwright.errors import PlanError
 from lutwright.frontend.device import Device
 from lutwright.frontend.ir import Graph, Node, Type
-from lutwright.frontend.nodes import Dense
+from lutwright.frontend.lowering import slides
+from lutwright.frontend.nodes import Dense, Unfold
 from lutwright.frontend.planning import NodePlan, Plan
 from lutwright.hdl.beats import Beats
-from lutwright.hdl.cost import adapter_cost, unit_cost
+from lutwright.hdl.cost import adapter_cost, unit_cost, units
 from lutwright.hdl.engines.base import Cost, Folding
+from lutwright.hdl.engines.foldings import useful_parts
 from lutwright.hdl.engines.registry import engines
 from lutwright.hdl.network import Network, work
 
@@ -51,6 +53,7 @@ class Search:
         self.steps = list(work(self.graph))
         _check_pins(self.steps, self.engines, self.folds)
         self.options = {node.name: self._options(node, x) for node, x in self.steps if isinstance(node, Dense)}
+        self.options |= {node.name: self._windows(node, x) for node, x in self.steps if slides(node)}
 
     @property
     def limits(self) -> dict[str, float]:
@@ -94,6 +97,17 @@ class Search:
             )
         return found
 
+    def _windows(self, node: Node, x: Type) -> list[Option]:
+        """As many lanes out as in; those of an Unfold divide the channels."""
+        fold = self.folds.get(node.name)
+        lanes = [fold.simd] if fold is not None else useful_parts(x.channels)
+        if isinstance(node, Unfold):
+            lanes = [count for count in lanes if x.channels % count == 0]
+        if not lanes:
+            raise PlanError(f"--fold {node.name} must have lanes that divide its {x.channels} channels, not {fold}")
+        kind = type(node).__name__.lower()
+        return [Option(kind, Folding(count, count), unit_cost(node, x, count, self.device)) for count in lanes]
+
     def candidates(self) -> list[int]:
         """Every interval that some option has, ascending."""
         return sorted({option.cost.cycles for options in self.options.values() for option in options} or {1})
@@ -130,7 +144,7 @@ class Search:
     def _fitting(
         self, node: Node, x: Type, beats: Beats | None, interval: int, price: Callable[[Cost], float]
     ) -> Sequence[Option]:
-        if isinstance(node, Dense):
+        if node.name in self.options:
             fast = [option for option in self.options[node.name] if option.cost.cycles <= interval]
             return sorted(fast, key=lambda option: price(option.cost))[:BEAM]
         # The first node takes as many lanes as it needs to be done in time.
@@ -138,7 +152,10 @@ class Search:
         if fold := self.folds.get(node.name):
             lanes = fold.simd
         pe = 1 if node.type.channels == 1 and x.channels > 1 else lanes
-        return [Option(type(node).__name__.lower(), Folding(pe, lanes), unit_cost(node, x, lanes, self.device))]
+        names = units(node, x)
+        if node.name in self.engines:
+            names = tuple(name for name in names if name == self.engines[node.name])
+        return [Option(name, Folding(pe, lanes), unit_cost(node, x, lanes, self.device, name)) for name in names]
 
     def _join(self, node: Node, x: Type, beats: Beats | None, option: Option) -> Step:
         target = Beats(x, option.folding.simd)
@@ -202,10 +219,10 @@ def _check_pins(steps: Sequence[tuple[Node, Type]], names: Mapping[str, str], fo
             if name not in nodes:
                 raise PlanError(f"{option} must name a node of the network, not '{name}'. They are {', '.join(nodes)}")
     for name, engine in names.items():
-        if not isinstance(nodes[name][0], Dense):
-            raise PlanError(f"--engine is for dense nodes, and '{name}' is a {type(nodes[name][0]).__name__}")
-        if engine not in engines():
-            raise PlanError(f"the engine of '{name}' must be one of {', '.join(engines())}, not '{engine}'")
+        node, x = nodes[name]
+        known = tuple(engines()) if isinstance(node, Dense) else units(node, x)
+        if engine not in known:
+            raise PlanError(f"the engine of '{name}' must be one of {', '.join(known)}, not '{engine}'")
     for name, fold in folds.items():
         node, x = nodes[name]
         if not (1 <= fold.pe <= node.type.channels and 1 <= fold.simd <= x.channels):

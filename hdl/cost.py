@@ -7,25 +7,40 @@ from functools import lru_cache
 from lutwright.errors import GraphError
 from lutwright.frontend.device import Device
 from lutwright.frontend.ir import Node, Type
-from lutwright.frontend.nodes import ArgMax, Table, Threshold
+from lutwright.frontend.nodes import ArgMax, Conv, Pool, Table, Threshold, Unfold
 from lutwright.hdl.adapt import adapters
 from lutwright.hdl.argmax import ArgMaxUnit
 from lutwright.hdl.beats import Beats
 from lutwright.hdl.engines.base import Cost
+from lutwright.hdl.reduce import WindowReduce
+from lutwright.hdl.requantize import REQUANTIZE, RequantizeUnit, fixed_point
 from lutwright.hdl.table import TableUnit
 from lutwright.hdl.threshold import ThresholdUnit
+from lutwright.hdl.window import SlidingWindow
+
+
+def units(node: Node, x: Type) -> tuple[str, ...]:
+    """The names of the components that can compute a node which is no engine's."""
+    name = type(node).__name__.lower()
+    return (name, REQUANTIZE) if isinstance(node, Threshold) and fixed_point(node, x) is not None else (name,)
 
 
 @lru_cache(4096)
-def unit_cost(node: Node, x: Type, lanes: int, device: Device) -> Cost:
-    """Threshold, Table or ArgMax with `lanes` lanes in."""
+def unit_cost(node: Node, x: Type, lanes: int, device: Device, name: str = "") -> Cost:
+    """What is no engine's, with `lanes` lanes in; `name` is one of `units`."""
     match node:
+        case Threshold() if name == REQUANTIZE:
+            return RequantizeUnit(node, x, lanes).cost(device)
         case Threshold():
             return ThresholdUnit(node, x, lanes).cost(device)
         case Table():
             return TableUnit(node, x, lanes).cost(device)
         case ArgMax():
             return ArgMaxUnit(node, x, lanes).cost(device)
+        case Unfold():
+            return SlidingWindow(x, node.window, lanes, node.pad_value).cost(device)
+        case Pool() | Conv():
+            return WindowReduce(node, x, lanes).cost(device)
     raise GraphError(f"'{node.name}' is a {type(node).__name__}, for which there is no hardware yet")
 
 

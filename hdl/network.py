@@ -12,7 +12,8 @@ from amaranth.lib import wiring
 from lutwright.errors import GraphError, PlanError
 from lutwright.frontend.device import Device
 from lutwright.frontend.ir import Graph, Input, Node, Type
-from lutwright.frontend.nodes import ArgMax, Dense, Reshape, Table, Threshold
+from lutwright.frontend.lowering import lower, slides
+from lutwright.frontend.nodes import ArgMax, Conv, Dense, Pool, Reshape, Table, Threshold, Unfold
 from lutwright.frontend.planning import NodePlan, Plan
 from lutwright.hdl.adapt import adapters
 from lutwright.hdl.argmax import ArgMaxUnit
@@ -20,10 +21,13 @@ from lutwright.hdl.engines.base import Cost, StreamComponent
 from lutwright.hdl.engines.registry import engines
 from lutwright.hdl.fifo import Slice
 from lutwright.hdl.guard import FrameGuard
+from lutwright.hdl.reduce import WindowReduce
+from lutwright.hdl.requantize import REQUANTIZE, RequantizeUnit
 from lutwright.hdl.table import TableUnit
 from lutwright.hdl.threshold import ThresholdUnit
 from lutwright.hdl.timing import Chain, Control, Timing, measure
 from lutwright.hdl.unit import Unit
+from lutwright.hdl.window import SlidingWindow
 
 READY_PATH = 2
 
@@ -79,7 +83,7 @@ def planned(node: Node, plan: Plan) -> NodePlan:
     choice = plan.nodes[node.name]
     if min(choice.folding.pe, choice.folding.simd) < 1:
         raise PlanError(f"the folding of '{node.name}' must be at least 1x1, not {choice.folding}")
-    if isinstance(node, Threshold | Table) and choice.folding.pe != choice.folding.simd:
+    if isinstance(node, Threshold | Table | Unfold | Pool | Conv) and choice.folding.pe != choice.folding.simd:
         raise PlanError(f"'{node.name}' must have as many lanes out as in, not {choice.folding}")
     return choice
 
@@ -97,14 +101,20 @@ def computing(node: Node, x: Type, plan: Plan) -> Part:
                 raise PlanError(f"the engine '{choice.engine}' can't compute '{node.name}': {reason}. Choose another")
             cost = engine.cost(node, x, choice.folding, plan.device)
             return Part(node.name, engine.build(node, x, choice.folding, plan.device), cost, node.name)
+        case Threshold() if planned(node, plan).engine == REQUANTIZE:
+            unit: Unit = RequantizeUnit(node, x, planned(node, plan).folding.simd)
         case Threshold():
-            unit: Unit = ThresholdUnit(node, x, planned(node, plan).folding.simd)
+            unit = ThresholdUnit(node, x, planned(node, plan).folding.simd)
         case Table():
             unit = TableUnit(node, x, planned(node, plan).folding.simd)
+        case Unfold():
+            unit = SlidingWindow(x, node.window, planned(node, plan).folding.simd, node.pad_value)
+        case Pool() | Conv() if slides(node):
+            unit = WindowReduce(node, x, planned(node, plan).folding.simd)
         case ArgMax():
             unit = ArgMaxUnit(node, x, planned(node, plan).folding.simd)
         case _:
-            known = "Dense, Threshold, Table, ArgMax and Reshape"
+            known = "Dense, Threshold, Table, ArgMax, Unfold, Pool, depthwise Conv and Reshape"
             raise GraphError(f"'{node.name}' is a {type(node).__name__}, but hardware is made of {known} only")
     return Part(node.name, unit, unit.cost(plan.device), node.name)
 
@@ -127,7 +137,7 @@ def connected(graph: Graph, plan: Plan) -> list[Part]:
     def unit(name: str, component: Unit) -> None:
         parts.append(Part(name, component, component.cost(plan.device)))
 
-    for node, x in work(graph):
+    for node, x in work(lower(graph)):
         part = computing(node, x, plan)
         if not parts:
             unit("guard", FrameGuard(part.component.i_beats))
@@ -157,7 +167,7 @@ def sliced(parts: list[Part], device: Device) -> list[Part]:
 
 
 class Network(StreamComponent):
-    """The output of a graph for each frame: one component a node, adapters between neighbours whose beats differ.
+    """The output of a lowered graph for each frame: a component a node, adapters between neighbours whose beats differ.
 
     Ports: i: Beats(first node's input, its lanes), o: Beats(last node's output, its lanes); Reshapes before and after
     them change no beat. Frames at `i` may be malformed (see FrameGuard), every frame at `o` is whole. Latency and

@@ -22,11 +22,11 @@ WHOLE_MEMORY = 256  # rows that every family's block RAM has: a buffer of fewer 
 
 
 class SlidingWindow(Unit):
-    """y[o.., b, k.., l] = x[o * stride + k * dilation - pad.., b * lanes + l], and `fill` where that lies outside of x.
+    """What lies under the window: y[o.., k.., c] = x[o * stride + k * dilation - pad.., c], and `fill` outside of x.
 
-    x is [H, W, C] or [W, C]; the result is [OH, OW, ceil(C / lanes), kernel * lanes]: the lanes of one beat, then the
-    kernel's places, are the channels, so that each vector holds what one block of channels needs. Lanes past C carry 0
-    inside x and `fill` outside.
+    x is [H, W, C] or [W, C]. The result is [OH, OW, kernel * C], channels fastest, and `lanes` divides C. With
+    `by_block` it is [OH, OW, ceil(C / lanes), kernel * lanes]: for each block of channels what lies under the whole
+    kernel; lanes past C carry 0 inside x and `fill` outside.
     The buffer holds `depth` beats: as many as lie between the oldest one that is still needed and the newest, at most
     over all positions, and those of the lines that a stride skips, so that they come in meanwhile.
     Ports: i: Beats(x, lanes), o: Beats(y, lanes). `i.ready` depends on state alone. Latency: one cycle after the beat
@@ -36,16 +36,19 @@ class SlidingWindow(Unit):
 
     cuts_ready = True
 
-    def __init__(self, x: Type, window: Window, lanes: int, fill: int) -> None:
+    def __init__(self, x: Type, window: Window, lanes: int, fill: int, by_block: bool = False) -> None:
         if len(x.shape) not in (2, 3):
             raise PlanError(f"a sliding window has one or two spatial axes, but its input is {x}")
-        self.window, self.fill = plane(window), fill
+        if not by_block and x.channels % lanes:
+            raise PlanError(f"the lanes of a sliding window must divide its {x.channels} channels, not be {lanes}")
+        self.window, self.fill, self.by_block = plane(window), fill, by_block
         self.height, self.width = (1, *x.shape)[-3:-1]
         self.blocks = -(-x.channels // lanes)
         kernel = self.window.kernel[0] * self.window.kernel[1]
         self.rows, self.columns = self.window.output((self.height, self.width))
-        shape = (self.rows, self.columns, self.blocks, kernel * lanes)
-        super().__init__(Beats(x, lanes), Beats(Type(shape, min(x.lo, fill), max(x.hi, fill)), lanes))
+        inner = (self.blocks, kernel * lanes) if by_block else (kernel * x.channels,)
+        lo, hi = (min(x.lo, fill), max(x.hi, fill)) if self.window.padded else (x.lo, x.hi)
+        super().__init__(Beats(x, lanes), Beats(Type((self.rows, self.columns, *inner), lo, hi), lanes))
         self.needs, self.lowers = self._schedule()
         self.depth = self._depth()
 
@@ -67,6 +70,7 @@ class SlidingWindow(Unit):
         origin = (y0[:, np.newaxis] * self.width + x0) * self.blocks
         lowers = np.where(y0[:, np.newaxis] >= 0, np.maximum(origin, 0), 0)
         spread = np.broadcast_to(lowers[:, :, np.newaxis, np.newaxis, np.newaxis], needs.shape)
+        needs = needs if self.by_block else np.moveaxis(needs, 2, -1)
         return needs.ravel(), spread.ravel()
 
     def _depth(self) -> int:
@@ -108,7 +112,8 @@ class SlidingWindow(Unit):
 
         # Places count beats from the frame's start, addresses are the same modulo `depth`.
         frame_address = Signal(range(self.depth), init=row_starts % self.depth)
-        pointers = [Pointer(self, span, row_starts, name) for name in ("place", "row", "block", "column", "line")]
+        kinds = ("kx", "ky", "b", "ox", "oy") if self.by_block else ("b", "kx", "ky", "ox", "oy")
+        pointers = [Pointer(self, span, row_starts, f"at_{kind}") for kind in kinds]
         place, column = pointers[0], pointers[3]
         y0, x0, y, x = (
             Signal(signed(max(limit, 1).bit_length() + 2), init=-pad, name=name)
@@ -119,11 +124,9 @@ class SlidingWindow(Unit):
                 (self.width + right + kx * dx, left, "x"),
             )
         )
-        counts = [
-            Counter(m, name, count)
-            for name, count in (("kx", kx), ("ky", ky), ("b", self.blocks), ("ox", self.columns), ("oy", self.rows))
-        ]
-        steps = (dx * self.blocks, dy * line, 1, sx * self.blocks, sy * line)
+        sizes = {"kx": kx, "ky": ky, "b": self.blocks, "ox": self.columns, "oy": self.rows}
+        steps = {"kx": dx * self.blocks, "ky": dy * line, "b": 1, "ox": sx * self.blocks, "oy": sy * line}
+        counts = [Counter(m, kind, sizes[kind]) for kind in kinds]
         inside = (y >= 0) & (y < self.height) & (x >= 0) & (x < self.width)
         lower = Mux((y0 < 0) | (column.place < 0), 0, column.place)
         done = Signal()
@@ -148,16 +151,15 @@ class SlidingWindow(Unit):
 
         following = self.wrapped(frame_address + frame % self.depth)
         with m.If(step):
-            levels = list(zip(counts, pointers, steps, strict=True))
             previous: Value = Value.cast(1)
-            for index, (count, pointer, amount) in enumerate(levels):
+            for index, (count, pointer) in enumerate(zip(counts, pointers, strict=True)):
                 with m.If(previous & ~count.last):
-                    moved = pointer.moved(amount)
+                    moved = pointer.moved(steps[kinds[index]])
                     for lower_one in pointers[: index + 1]:
                         m.d.sync += lower_one.set(*moved)
                     m.d.sync += count.value.eq(count.value + 1)
                     m.d.sync += [other.value.eq(0) for other in counts[:index]]
-                    m.d.sync += self._coordinates(index, (x, y, x0, y0), (dx, dy, sx, sy), left)
+                    m.d.sync += _coordinates(kinds[index], kinds[:index], (x, y, x0, y0), (dx, dy, sx, sy), left)
                 previous = previous & count.last
             with m.If(previous):
                 for pointer in pointers:
@@ -180,24 +182,6 @@ class SlidingWindow(Unit):
         for count in counts[1:]:
             result = result & count.last
         return result
-
-    @staticmethod
-    def _coordinates(
-        level: int, signals: tuple[Signal, Signal, Signal, Signal], steps: tuple[int, int, int, int], left: int
-    ) -> list[object]:
-        """Where the next beat lies, when the counter of that level advances."""
-        x, y, x0, y0 = signals
-        dx, dy, sx, sy = steps
-        match level:
-            case 0:
-                return [x.eq(x + dx)]
-            case 1:
-                return [x.eq(x0), y.eq(y + dy)]
-            case 2:
-                return [x.eq(x0), y.eq(y0)]
-            case 3:
-                return [x0.eq(x0 + sx), x.eq(x0 + sx), y.eq(y0)]
-        return [x0.eq(-left), x.eq(-left), y0.eq(y0 + sy), y.eq(y0 + sy)]
 
     def wrapped(self, address: Value) -> Value:
         """An address below twice the depth, modulo the depth."""
@@ -228,6 +212,27 @@ class Pointer:
 
     def set(self, place: object, address: Value) -> list[object]:
         return [self.place.eq(place), self.address.eq(address)]
+
+
+def _coordinates(
+    kind: str,
+    inner: Sequence[str],
+    signals: tuple[Signal, Signal, Signal, Signal],
+    steps: tuple[int, int, int, int],
+    left: int,
+) -> list[object]:
+    """Where the next beat lies, when the counter of that kind advances and the inner ones begin again."""
+    x, y, x0, y0 = signals
+    dx, dy, sx, sy = steps
+    moves: list[object] = []
+    next_x0, next_y0 = (x0 + sx if kind == "ox" else -left if kind == "oy" else x0), (y0 + sy if kind == "oy" else y0)
+    if kind in ("ox", "oy"):
+        moves += [x0.eq(next_x0), y0.eq(next_y0)]
+    if kind == "kx" or "kx" in inner:
+        moves.append(x.eq(x + dx if kind == "kx" else next_x0))
+    if kind == "ky" or "ky" in inner:
+        moves.append(y.eq(y + dy if kind == "ky" else next_y0))
+    return moves
 
 
 class WindowControl:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from lutwright.boards.base import Board, board
 from lutwright.boards.pll import pll
 from lutwright.errors import OptionError
 from lutwright.frontend.device import Device, device
+from lutwright.frontend.lowering import lower
 from lutwright.frontend.model import Model, load
 from lutwright.frontend.plan import plan
 from lutwright.frontend.planning import Goal, Plan
@@ -80,6 +81,7 @@ def design(path: Path, options: Options, progress: Progress, default_device: str
     chip, place, clock = target(options, default_device)
     progress("import")
     model = load(path, options.grid)
+    model = replace(model, graph=lower(model.graph))
     progress("plan")
     chosen = plan(
         model.graph, chip, options.goal, engines=options.engines, folds=options.folds, clock_mhz=clock,

@@ -4,7 +4,7 @@ from lutwright.frontend.nodes.arithmetic import Add, MatMul, Multiply
 from lutwright.frontend.nodes.dense import Dense
 from lutwright.frontend.nodes.moves import Concat, Pad, Reshape, Stuff, Take, Transpose
 from lutwright.frontend.nodes.staircases import ArgMax, Clamp, Embedding, Table, Threshold
-from lutwright.frontend.nodes.windows import Conv, Pool
+from lutwright.frontend.nodes.windows import Conv, Pool, Unfold
 
 __all__ = [
     "Add",
@@ -24,4 +24,5 @@ __all__ = [
     "Take",
     "Threshold",
     "Transpose",
+    "Unfold",
 ]

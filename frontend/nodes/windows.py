@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -183,3 +184,31 @@ class Pool(Node):
         """How many elements of x each output's window holds, [*output]."""
         ones = np.ones((1, *size, 1), np.int64)
         return np.asarray(sum(under for _, under in self.window.positions(ones, 0)))[0, ..., 0]
+
+
+@dataclass(frozen=True, eq=False)
+class Unfold(Node):
+    """y[o.., (k.., c)] = x[o*stride + k*dilation - pad.., c]: what a Conv multiplies by its weights, as one vector.
+
+    The places of the kernel follow one another in raster order, channels fastest. x is `pad_value` outside.
+    """
+
+    window: Window
+    pad_value: int
+
+    @classmethod
+    def of(cls, name: str, source: Node, window: Window, pad_value: int) -> Unfold:
+        node = cls(name, (source.name,), source.type, window, pad_value)
+        return replace(node, type=node.infer(source.type))
+
+    def evaluate(self, *inputs: Array) -> Array:
+        (x,) = inputs
+        return np.concatenate([under for _, under in self.window.positions(x, self.pad_value)], axis=-1)
+
+    def infer(self, *inputs: Type) -> Type:
+        (x,) = inputs
+        self.window.check(self.name, x.shape[:-1])
+        lo, hi = x.lo, x.hi
+        if self.window.padded:
+            lo, hi = min(lo, self.pad_value), max(hi, self.pad_value)
+        return Type((*self.window.output(x.shape[:-1]), math.prod(self.window.kernel) * x.channels), lo, hi)

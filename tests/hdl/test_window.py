@@ -30,9 +30,17 @@ CASES = [
 ]
 
 
-def unit(case: tuple) -> SlidingWindow:
+ORDERS = [(case, by_block) for case in CASES for by_block in (False, True) if by_block or case[0][-1] % case[7] == 0]
+parametrized = pytest.mark.parametrize(
+    ("case", "by_block"),
+    ORDERS,
+    ids=lambda value: "-".join(map(str, value)) if isinstance(value, tuple) else "by block" if value else "by place",
+)
+
+
+def unit(case: tuple, by_block: bool) -> SlidingWindow:
     shape, lo, hi, kernel, strides, dilations, pads, lanes, fill = case
-    return SlidingWindow(Type(shape, lo, hi), Window(kernel, strides, dilations, pads), lanes, fill)
+    return SlidingWindow(Type(shape, lo, hi), Window(kernel, strides, dilations, pads), lanes, fill, by_block)
 
 
 def under(dut: SlidingWindow, samples: Array) -> Array:
@@ -42,26 +50,28 @@ def under(dut: SlidingWindow, samples: Array) -> Array:
     x = np.pad(x, ((0, 0), (0, 0), (0, 0), (0, blocks * lanes - x.shape[-1])))
     parts = [part for _, part in plane(dut.window).positions(x, dut.fill)]
     stacked = np.stack(parts, axis=3)  # [B, rows, columns, kernel, blocks * lanes]
+    if not dut.by_block:
+        return stacked.reshape(*stacked.shape[:3], -1)
     split = stacked.reshape(*stacked.shape[:-1], blocks, lanes)
     return np.moveaxis(split, -2, 3).reshape(len(samples), dut.rows, dut.columns, blocks, -1)
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: "-".join(map(str, case)))
-def test_window(case: tuple) -> None:
-    check(lambda: unit(case), lambda samples: under(unit(case), samples), seed=1, frames=3)
+@parametrized
+def test_window(case: tuple, by_block: bool) -> None:
+    check(lambda: unit(case, by_block), lambda samples: under(unit(case, by_block), samples), seed=1, frames=3)
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: "-".join(map(str, case)))
-def test_cycles_are_the_twins(case: tuple) -> None:
-    dut = unit(case)
+@parametrized
+def test_cycles_are_the_twins(case: tuple, by_block: bool) -> None:
+    dut = unit(case, by_block)
     x = dut.i_beats.type
     samples = np.random.default_rng(0).integers(x.lo, x.hi + 1, (3, *x.shape))
-    times = simulate([unit(case).control()], dut.i_beats.per_frame, dut.o_beats.per_frame, 3)
+    times = simulate([unit(case, by_block).control()], dut.i_beats.per_frame, dut.o_beats.per_frame, 3)
     assert run(dut, samples).times == times
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: "-".join(map(str, case)))
-def test_no_bubbles_where_the_output_binds(case: tuple) -> None:
-    dut = unit(case)
+@parametrized
+def test_no_bubbles_where_the_output_binds(case: tuple, by_block: bool) -> None:
+    dut = unit(case, by_block)
     interval = measure(lambda: [dut.control()], dut.i_beats.per_frame, dut.o_beats.per_frame).interval
     assert interval <= 1.25 * max(dut.i_beats.per_frame, dut.o_beats.per_frame) + 1

@@ -1,0 +1,65 @@
+"""From what nodes mean to what hardware is made of: a Conv becomes an Unfold and a Dense, which every engine can build.
+
+A depthwise Conv stays: hardware has a component for it. So does a Conv over more than two axes, which has none.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lutwright.frontend.ir import Array, Graph, Input, Node, Type, verify
+from lutwright.frontend.nodes import Conv, Dense, Pool, Unfold
+from lutwright.frontend.passes.rewrite import Emitted, Names, each
+
+PLANE = 2  # spatial axes that hardware slides over, at most
+
+
+def lower(graph: Graph) -> Graph:
+    """The same function; every name keeps its meaning. Unfolds are named after the Conv that they feed."""
+    names = Names(graph)
+
+    def rewrite(node: Node, emitted: Emitted) -> tuple[Node, ...]:
+        if not isinstance(node, Conv) or is_depthwise(node) or len(node.window.kernel) > PLANE:
+            return (node,)
+        source = emitted[node.inputs[0]]
+        if is_pointwise(node):
+            return (Dense.of(node.name, source, dense_weight(node), node.bias),)
+        unfold = Unfold.of(names(f"{node.name}_window"), source, node.window, node.pad_value)
+        return unfold, Dense.of(node.name, unfold, dense_weight(node), node.bias)
+
+    return verify(each(graph, rewrite))
+
+
+def unfolded_dense(node: Conv, x: Type) -> tuple[Dense, Type]:
+    """The Dense that a Conv becomes, and the Type of what it multiplies."""
+    unfold = Unfold.of("window", Input("x", (), x), node.window, node.pad_value)
+    return Dense.of(node.name, unfold, dense_weight(node), node.bias), unfold.type
+
+
+def is_depthwise(node: Conv) -> bool:
+    """Whether each output channel sees one input channel of its own."""
+    return node.groups > 1 and node.groups == len(node.weight) and node.weight.shape[-1] == 1
+
+
+def slides(node: Node) -> bool:
+    """Whether hardware slides a window over the node's input: an Unfold, a Pool or a depthwise Conv over a plane."""
+    if isinstance(node, Conv) and not is_depthwise(node):
+        return False
+    return isinstance(node, Unfold | Pool | Conv) and len(node.window.kernel) <= PLANE
+
+
+def is_pointwise(node: Conv) -> bool:
+    """Whether the window is one place, at every place of the input."""
+    window = node.window
+    return max((*window.kernel, *window.strides)) == 1 and not window.padded
+
+
+def dense_weight(node: Conv) -> Array:
+    """The weights [N, places * C]; those of other groups are 0."""
+    rows, inner = len(node.weight), node.weight.shape[-1]
+    places = node.weight.reshape(rows, -1, inner)
+    if node.groups == 1:
+        return places.reshape(rows, -1)
+    spread = np.zeros((rows, places.shape[1], node.groups, inner), np.int64)
+    spread[np.arange(rows), :, np.arange(rows) * node.groups // rows] = places
+    return spread.reshape(rows, -1)

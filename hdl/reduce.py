@@ -1,0 +1,140 @@
+"""What folds a window into one value a channel: pools and depthwise convolutions."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from amaranth import Cat, Module, Mux, Signal, Value
+from amaranth.lib import wiring
+
+from lutwright.frontend.device import Device
+from lutwright.frontend.ir import Type
+from lutwright.frontend.nodes import Conv, Pool
+from lutwright.hdl.beats import Beats
+from lutwright.hdl.engines.base import Cost
+from lutwright.hdl.engines.multiply import in_dsp
+from lutwright.hdl.rom import concatenated, rom, rom_cost
+from lutwright.hdl.timing import Chain, Control, Pipeline
+from lutwright.hdl.unit import Unit
+from lutwright.hdl.window import SlidingWindow
+
+
+class WindowReduce(Unit):
+    """y[o.., c] = the maximum or sum over k.. of x, or bias[c] + the sum of weight[c, k..] * x, over a window of x.
+
+    `lanes` channels at a time, as many out as in: a SlidingWindow gives each block of them what lies under the kernel,
+    a beat a place, and every lane folds it into its result, modulo 2 ** (width of y).
+    Ports: i: Beats(x, lanes), o: Beats(node.type, lanes). Throughput: ceil(C / lanes) * kernel cycles a position,
+    without bubbles while the input is there. Latency: `depth` cycles after the window's last beat. `i.ready` depends
+    on state alone.
+    Source: the vector-vector unit of FINN for depthwise layers.
+    """
+
+    cuts_ready = True
+
+    def __init__(self, node: Pool | Conv, x: Type, lanes: int) -> None:
+        super().__init__(Beats(x, lanes), Beats(node.type, lanes))
+        self.node, self.weighted = node, isinstance(node, Conv)
+        fill = node.pad_value if isinstance(node, Conv) else x.lo if node.kind == "max" else 0
+        self.window = SlidingWindow(x, node.window, lanes, fill, by_block=True)
+        self.places, self.blocks = math.prod(node.window.kernel), self.window.blocks
+        self.depth = 3 if self.weighted else 2
+
+    def control(self) -> Control:
+        return Chain([self.window.control(), Pipeline(self.depth, every=self.places)])
+
+    def weight_words(self) -> list[int]:
+        """The lanes' weights for each block of channels and place."""
+        assert isinstance(self.node, Conv)
+        lanes, width = self.i_beats.lanes, self.node.weight_type.width
+        padded = np.zeros((self.blocks * lanes, self.places), np.int64)
+        padded[: len(self.node.weight)] = self.node.weight.reshape(-1, self.places)
+        words = padded.reshape(self.blocks, lanes, self.places).transpose(0, 2, 1)
+        return [concatenated(word.tolist(), width) for word in words.reshape(-1, lanes)]
+
+    def start_words(self) -> list[int]:
+        """What the lanes' sums begin with, for each block."""
+        assert isinstance(self.node, Conv)
+        padded = np.zeros(self.blocks * self.i_beats.lanes, np.int64)
+        padded[: len(self.node.bias)] = self.node.bias
+        words = padded.reshape(self.blocks, -1)
+        return [concatenated(word.tolist(), self.node.type.width) for word in words]
+
+    def cost(self, device: Device) -> Cost:
+        """The window, and in each lane a multiplier, an adder or a comparison."""
+        lanes, x, y = self.i_beats.lanes, self.window.o_beats.type.width, self.o_beats.type.width
+        control = 3 * (self.places.bit_length() + self.blocks.bit_length()) + 10
+        luts, ffs, dsps = lanes * (x + 2 * y), lanes * (x + y) + control, 0
+        total = self.window.cost(device)
+        if isinstance(self.node, Conv):
+            weight = self.node.weight_type.width
+            ffs += lanes * (x + weight)
+            if in_dsp(x, weight, device.family) and device.dsps != 0:
+                dsps = lanes
+            else:
+                luts += lanes * x * weight
+            for words in (self.weight_words(), self.start_words()):
+                total += rom_cost(words, device)
+        cycles = max(self.i_beats.per_frame, self.window.o_beats.per_frame)
+        return total + Cost(luts + control, ffs, 0, dsps, cycles)
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.window = self.window
+        wiring.connect(m, wiring.flipped(self.i), self.window.i)
+        source, advance = self.window.o, Signal()
+        m.d.comb += [advance.eq(~self.o.valid | self.o.ready), source.ready.eq(advance)]
+
+        def registered(value: Value, name: str, data: bool = True) -> Signal:
+            register = Signal.like(value, name=name, reset_less=data)
+            with m.If(advance):
+                m.d.sync += register.eq(value)
+            return register
+
+        place, block = Signal(range(self.places)), Signal(range(self.blocks))
+        address = Signal(range(self.places * self.blocks))
+        tail, final = place == self.places - 1, block == self.blocks - 1
+        with m.If(advance & source.valid):
+            m.d.sync += [place.eq(Mux(tail, 0, place + 1)), address.eq(Mux(tail & final, 0, address + 1))]
+            with m.If(tail):
+                m.d.sync += block.eq(Mux(final, 0, block + 1))
+        flags: Value = Cat(source.valid, source.valid & tail, place == 0, final, source.payload.last)
+        elements = registered(source.payload.data.as_value(), "elements")
+        kind, y_shape = self.window.o_beats.shape, self.o_beats.shape
+        words = [elements.word_select(lane, kind.width) for lane in range(self.i_beats.lanes)]
+        terms: list[Value] = [word.as_signed() if kind.signed else word for word in words]
+        starts: Value | None = None
+        if isinstance(self.node, Conv):
+            weight_type, lanes = self.node.weight_type, self.i_beats.lanes
+            bits = weight_type.width
+            weights = rom(m, "weights", self.weight_words(), lanes * bits, address, advance)
+            flags, block = registered(flags, "flags0", data=False), registered(block, "block0")
+            factors = [weights.word_select(lane, bits) for lane in range(lanes)]
+            signed = [factor.as_signed() if weight_type.signed else factor for factor in factors]
+            terms = [registered(x * factor, "product") for x, factor in zip(terms, signed, strict=True)]
+            starts = rom(m, "starts", self.start_words(), lanes * y_shape.width, block, advance)
+        flags = registered(flags, "flags", data=False)
+        there, done, first, final_, last = flags
+
+        spare = self.blocks * self.i_beats.lanes - self.i_beats.type.channels
+        for lane, term in enumerate(terms):
+            y = Signal(y_shape, name=f"y{lane}", reset_less=True)
+            m.d.comb += self.o.payload.data[lane].eq(y)
+            with m.If(advance & there):
+                m.d.sync += y.eq(self._folded(y, term, first, lane, starts))
+                if lane >= self.i_beats.lanes - spare:  # the last block has no such channel
+                    with m.If(final_):
+                        m.d.sync += y.eq(0)
+        m.d.comb += [
+            self.o.valid.eq(registered(done, "valid", data=False)),
+            self.o.payload.last.eq(registered(last, "last")),
+        ]
+        return m
+
+    def _folded(self, y: Signal, term: Value, first: Value, lane: int, starts: Value | None) -> Value:
+        if starts is not None:
+            return term + Mux(first, starts.word_select(lane, len(y)), y)
+        if isinstance(self.node, Pool) and self.node.kind == "max":
+            return Mux(first | (term > y), term, y)
+        return term + Mux(first, 0, y)
