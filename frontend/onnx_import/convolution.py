@@ -124,7 +124,10 @@ def convolve(
 ) -> Quantized:
     """x [B, C, ...] convolved: real = scale * (Conv of the integers) + offset."""
     if not x.batched and state.batch:
-        raise Refused(f"its input of shape {x.shape} has no batch axis", "Keep the batch as axis 0")
+        raise Refused(
+            f"its input of shape {x.shape} has no batch axis",
+            "Keep axis 0 for the batch, and use the operator on other axes only",
+        )
     rows, rank = kernel.q.shape[0], len(x.shape)
     w_scale = kernel.scale.reshape(rows, -1)[:, 0]
     column = w_scale.reshape(rows, *(1,) * (rank - 2))
@@ -227,7 +230,10 @@ def channels_last(state: Import, node: onnx.NodeProto, x: Quantized, build: Call
     """`build` on the activations [B, C, ...] as [..., C]; the result back in ONNX order."""
     rank = len(x.shape)
     if not x.batched and x.shape[0] != 1:
-        raise Refused(f"its input of shape {x.shape} has no batch axis", "Keep the batch as axis 0")
+        raise Refused(
+            f"its input of shape {x.shape} has no batch axis",
+            "Keep axis 0 for the batch, and use the operator on other axes only",
+        )
     turned = state.transpose(x, [0, *range(2, rank), 1], f"{node.name}_channels_last")
     if x.batched:
         built = state.add(build(turned.node))

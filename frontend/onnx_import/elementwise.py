@@ -43,7 +43,10 @@ def elementwise(state: Import, node: onnx.NodeProto, inputs: list[Value | None])
     try:
         shape = np.broadcast_shapes(*shapes)
     except ValueError:
-        raise Refused(f"its inputs of shapes {shapes} do not fit each other", "Check the model's constants") from None
+        raise Refused(
+            f"its inputs of shapes {shapes} do not fit each other",
+            "Look for NaN, infinity or wrong shapes in its constants, and export the model again",
+        ) from None
     sources: list[Quantized] = []
     arguments: list[Variable | Apply | Anything | None] = []
     for value in inputs:

@@ -21,7 +21,10 @@ def im2col(state: Import, node: onnx.NodeProto, inputs: list[Value | None]) -> S
     """[B, H, W, C] to [B, H', W', kh * kw * C]: padding, then the rows and the columns under each window."""
     x = integers(state, node, inputs[0])
     if len(x.shape) != 4 or (state.batch and not x.batched):
-        raise Refused(f"its input of shape {x.shape} must be [batch, height, width, channels]", "Check the model")
+        raise Refused(
+            f"its input of shape {x.shape} must be [batch, height, width, channels]",
+            "Put a Reshape before it, or export the model again",
+        )
     window = _window(node, x)
     value = attribute(node, "pad_value", 0)
     padded = _padded(state, node, x, window, value)
@@ -68,7 +71,10 @@ def _window(node: onnx.NodeProto, x: Quantized) -> Window:
         )
     window = Window.of(kernel, strides, tuple(dilations), ((pads[0], pads[2]), (pads[1], pads[3])))
     if min(window.output(x.shape[1:3])) < 1:
-        raise Refused(f"its window {window} is larger than its input of shape {x.shape}", "Check the model's shapes")
+        raise Refused(
+            f"its window {window} is larger than its input of shape {x.shape}",
+            "Compare it with the shapes that `lutwright inspect` shows before it, and export the model again",
+        )
     return window
 
 

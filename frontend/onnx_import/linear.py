@@ -106,9 +106,13 @@ def dense(state: Import, node: onnx.NodeProto, x: Quantized, weight: Lattice, al
     """x @ weight, weight [K, N]: real = scale * (Dense of the integers) + offset."""
     rank, (inner, outer) = len(x.shape), weight.q.shape
     if not x.shape or x.shape[-1] != inner:
-        raise Refused(f"it multiplies {x.shape} by {weight.q.shape}", "Make the inner sizes equal")
+        raise Refused(
+            f"it multiplies {x.shape} by {weight.q.shape}", "Transpose one of them, or export the model again"
+        )
     if x.batched and rank == 1:
-        raise Refused("it would sum over the batch", "Keep the batch as axis 0")
+        raise Refused(
+            "it would sum over the batch", "Keep axis 0 for the batch, and use the operator on other axes only"
+        )
     name, shape = state.name(node.name or node.op_type), (*x.shape[:-1], outer)
     product = product_of(x, weight.codes, np.asarray(weight.scale[0])) if alpha == 1 else None
     if product is not None and not varies(weight.scale, 0):
@@ -131,12 +135,18 @@ def _of_activations(state: Import, node: onnx.NodeProto, left: Quantized, right:
     """The matrix product of two activations: their offsets go first, by shifting the integers."""
     rank = max(len(left.shape), len(right.shape))
     if min(len(left.shape), len(right.shape)) < 2 or left.shape[-1] != right.shape[-2]:
-        raise Refused(f"it multiplies activations of shapes {left.shape} and {right.shape}", "Use matrices that fit")
+        raise Refused(
+            f"it multiplies activations of shapes {left.shape} and {right.shape}",
+            "Transpose one of them, or export the model again",
+        )
     if any(part.scale.size > 1 for part in (left, right)):
         raise Refused("it multiplies activations with more than one scale", "Quantize its activations per tensor")
     both_batched = left.batched and right.batched and len(left.shape) == len(right.shape)
     if not both_batched or rank < 3:
-        raise Refused("it multiplies two activations over the batch axis", "Keep the batch as axis 0 of both")
+        raise Refused(
+            "it multiplies two activations over the batch axis",
+            "Keep axis 0 of both for the batch, and multiply matrices behind it",
+        )
     lead = np.broadcast_shapes(left.shape[:-2], right.shape[:-2])
     a = state.broadcast(centred(state, node.name, left), (*lead, *left.shape[-2:]), f"{node.name}_a")
     b = state.broadcast(centred(state, node.name, right), (*lead, *right.shape[-2:]), f"{node.name}_b")

@@ -74,7 +74,7 @@ def reduce(state: Import, node: onnx.NodeProto, inputs: list[Value | None]) -> S
     value = x if kind in ("ReduceMax", "ReduceMin") else integers(state, node, x)
     rank = len(value.shape)
     if value.batched and 0 in axes:
-        raise Refused("it reduces the batch axis", "Keep the batch as axis 0")
+        raise Refused("it reduces the batch axis", "Keep axis 0 for the batch, and use the operator on other axes only")
     lead = [0] if value.batched else []
     others = [axis for axis in range(len(lead), rank) if axis not in axes]
     count = math.prod(value.shape[axis] for axis in axes)
@@ -173,7 +173,10 @@ def _checked(array: Real, shape: tuple[int, ...]) -> Real:
     """The array, if it is alike at all places of a window."""
     array = aligned(array, len(shape))
     if any(varies(array, axis) for axis in range(2, len(shape))):
-        raise Refused("its input's scales or constants differ between the places of a window", "Use one a channel")
+        raise Refused(
+            "its input's scales or constants differ between the places of a window",
+            "Use one scale and one constant a channel, or quantize before it",
+        )
     return array[(slice(None), slice(None), *(slice(0, 1),) * (len(shape) - 2))]
 
 

@@ -78,9 +78,15 @@ def codes(scale: Value | None, zero: Value | None, shape: Sequence[int] = (), ax
     s = constant(scale, "scale")
     z = constant(zero, "zero point") if zero is not None else np.zeros(s.shape, np.uint8)
     if s.dtype.kind != "f" or not np.isfinite(s).all() or (s <= 0).any():
-        raise Refused("its scale must be finite and above 0", "Check the quantization")
+        raise Refused(
+            "its scale must be finite and above 0",
+            "Calibrate again: a tensor that is 0 in all samples gives such a scale",
+        )
     if z.size != 1 and z.shape != s.shape:
-        raise Refused(f"its zero points of shape {z.shape} do not fit its scales of shape {s.shape}", "Check both")
+        raise Refused(
+            f"its zero points of shape {z.shape} do not fit its scales of shape {s.shape}",
+            "Give it one zero point, or one for each scale",
+        )
     lo, hi = code_range(z.dtype)
     if s.size == 1:
         return Codes(s.reshape(()), z.astype(np.int64).reshape(()), z.dtype, lo, hi)

@@ -133,7 +133,10 @@ def finite_scale(value: Value | None) -> Anything:
     """The scale."""
     scale = constant(value, "scale")
     if not np.isfinite(scale).all() or (scale == 0).any():
-        raise Refused("its scale must be finite and not 0", "Check the training and the export")
+        raise Refused(
+            "its scale must be finite and not 0",
+            "Look for NaN, infinity or 0 in the trained parameters, and export the model again",
+        )
     return scale
 
 
@@ -141,7 +144,10 @@ def finite_zero(value: Value | None) -> Anything:
     """The zero point."""
     zero = constant(value, "zero point")
     if not np.isfinite(zero).all():
-        raise Refused("its zero point is not finite", "Check the training and the export")
+        raise Refused(
+            "its zero point is not finite",
+            "Look for NaN, infinity or 0 in the trained parameters, and export the model again",
+        )
     return zero
 
 

@@ -62,14 +62,20 @@ def quant_avg_pool(state: Import, node: onnx.NodeProto, inputs: list[Value | Non
     last = attribute(node, "data_layout", "NCHW") == "NHWC"
     given: Quantized | Pending = _integral(integers(state, node, x))
     if len(given.shape) != 4:
-        raise Refused(f"its input of shape {given.shape} must have four axes", "Check the model")
+        raise Refused(
+            f"its input of shape {given.shape} must have four axes",
+            "Put a Reshape before it, or export the model again",
+        )
     kernel, stride, in_bits, out_bits = (attribute(node, name, 1) for name in ("kernel", "stride", "ibits", "obits"))
     if min(kernel, stride) < 1 or not 1 <= in_bits <= 32:
         raise Refused("its kernel, stride and ibits must be at least 1", "Export the model again")
     source = integers(state, node, _channels_first(state, node, given) if last else given)
     window = Window.of((kernel, kernel), (stride, stride))
     if min(window.output(source.shape[2:])) < 1:
-        raise Refused(f"its window of {kernel} is larger than its input {source.shape}", "Check the model's shapes")
+        raise Refused(
+            f"its window of {kernel} is larger than its input {source.shape}",
+            "Compare it with the shapes that `lutwright inspect` shows before it, and export the model again",
+        )
     summed = total(state, node, source, window)
     shift = max(0, ((2**in_bits - 1) * kernel**2).bit_length() - out_bits)
 
@@ -135,7 +141,10 @@ def _channels_first(state: Import, node: onnx.NodeProto, value: Value) -> Quanti
     assert isinstance(value, (Quantized, Pending))
     rank = len(value.shape)
     if rank < 2:
-        raise Refused(f"its input of shape {value.shape} must have a batch and channels", "Check the model")
+        raise Refused(
+            f"its input of shape {value.shape} must have a batch and channels",
+            "Put a Reshape before it, or export the model again",
+        )
     return state.transpose(value, [0, rank - 1, *range(1, rank - 1)], f"{node.name}_first")
 
 

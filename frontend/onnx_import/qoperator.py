@@ -108,7 +108,10 @@ def q_pair(state: Import, node: onnx.NodeProto, inputs: Inputs) -> Sequence[Valu
     try:
         shape = np.broadcast_shapes(*shapes)
     except ValueError:
-        raise Refused(f"its inputs of shapes {shapes} do not fit each other", "Check the model's shapes") from None
+        raise Refused(
+            f"its inputs of shapes {shapes} do not fit each other",
+            "Compare it with the shapes that `lutwright inspect` shows before it, and export the model again",
+        ) from None
     target = qdq.codes(*_pair_of(inputs[6:8]))
     _check_plain(target)
     grids = [qdq.codes(*_pair_of(inputs[start + 1 : start + 3])) for start in (0, 3)]

@@ -28,7 +28,10 @@ def quantize(state: Import, node: onnx.NodeProto, value: Value, quantizer: Quant
             )
     if isinstance(value, Constant):
         if np.isnan(value.array).any():
-            raise Refused("it quantizes constants that are not numbers", "Check the training and the export")
+            raise Refused(
+                "it quantizes constants that are not numbers",
+                "Look for NaN, infinity or 0 in the trained parameters, and export the model again",
+            )
         with np.errstate(over="ignore"):
             q = quantizer.levels(value.array, *quantizer.parameters)
         real = np.asarray(quantizer.scale * q + quantizer.offset).astype(quantizer.dtype)

@@ -107,7 +107,10 @@ def function(state: Import, value: Pending, levels: Levels, parameters: Sequence
             ]
             real = evaluate(state, expression, reals)
             if np.isnan(real).any():
-                raise Refused("the values before it are not numbers for some inputs", "Check the model's constants")
+                raise Refused(
+                    "the values before it are not numbers for some inputs",
+                    "Look for NaN, infinity or wrong shapes in its constants, and export the model again",
+                )
             return np.asarray(levels(real, *settings)).reshape(shape)
 
     return rule

@@ -148,7 +148,10 @@ class Import:
         if [axis for axis in order if value.shape[axis] > 1] == [i for i, size in enumerate(value.shape) if size > 1]:
             return self.reshape(value, shape, wish)
         if value.batched and order[0] != 0:
-            raise Refused(f"it moves the batch axis (axes {order})", "Keep the batch as axis 0")
+            raise Refused(
+                f"it moves the batch axis (axes {order})",
+                "Keep axis 0 for the batch, and use the operator on other axes only",
+            )
         inner = tuple(axis - 1 for axis in order[1:]) if value.batched else tuple(order)
 
         def build(node: ir.Node) -> ir.Node:
@@ -161,7 +164,10 @@ class Import:
         if np.array_equal(indices, np.arange(value.shape[axis])):
             return value
         if value.batched and axis == 0:
-            raise Refused("it takes or repeats samples of the batch", "Keep the batch as axis 0")
+            raise Refused(
+                "it takes or repeats samples of the batch",
+                "Keep axis 0 for the batch, and use the operator on other axes only",
+            )
         shape = (*value.shape[:axis], len(indices), *value.shape[axis + 1 :])
 
         def build(node: ir.Node) -> ir.Node:

@@ -69,7 +69,7 @@ def take(state: Import, node: onnx.NodeProto, inputs: list[Value | None]) -> Seq
         return [embedding(state, node, x, others[0])]
     x = activation(x)
     if node.op_type in ("Resize", "Upsample") and attribute(node, "mode", "nearest") != "nearest":
-        raise Refused("it interpolates", "Use the mode nearest, or a ConvTranspose")
+        raise Refused("it interpolates between pixels", "Use the mode nearest, or a ConvTranspose")
     if node.op_type == "Expand" and len(others) == 1:
         shape = tuple(int(size) for size in constant(others[0], "shape").ravel())
         x = state.reshape(x, (1,) * (len(shape) - len(x.shape)) + x.shape, f"{node.name}_axes")
@@ -104,7 +104,10 @@ def depth_to_space(state: Import, node: onnx.NodeProto, inputs: list[Value | Non
         shape = (n, c * block**2, h // block, w // block)
     else:
         if c % block**2:
-            raise Refused(f"its {c} channels must be a multiple of {block**2}", "Change the blocksize")
+            raise Refused(
+                f"its {c} channels must be a multiple of {block**2}",
+                "Use a blocksize whose square divides the channels",
+            )
         inner, shape = c // block**2, (n, c // block**2, h * block, w * block)
         if attribute(node, "mode", "DCR") == "DCR":
             split_shape, axes = (n, block, block, inner, h, w), [0, 3, 4, 1, 5, 2]
@@ -128,10 +131,16 @@ def concat(state: Import, node: onnx.NodeProto, inputs: list[Value | None]) -> S
     ]
     batched = parts[0].batched
     if any(part.batched != batched for part in parts) or (batched and axis == 0):
-        raise Refused("it joins along the batch, or tensors with and without one", "Keep the batch as axis 0")
+        raise Refused(
+            "it joins along the batch, or tensors with and without one",
+            "Keep axis 0 for the batch, and use the operator on other axes only",
+        )
     shapes = [tuple(size for i, size in enumerate(part.shape) if i != axis) for part in parts]
     if any(shape != shapes[0] for shape in shapes):
-        raise Refused(f"it joins shapes {[part.shape for part in parts]} along axis {axis}", "Check the model's shapes")
+        raise Refused(
+            f"it joins shapes {[part.shape for part in parts]} along axis {axis}",
+            "Compare it with the shapes that `lutwright inspect` shows before it, and export the model again",
+        )
     joined = state.add(nodes.Concat.of(state.name(node.name), tuple(part.node for part in parts), axis - int(batched)))
     shape = (*parts[0].shape[:axis], sum(part.shape[axis] for part in parts), *parts[0].shape[axis + 1 :])
     scale, offset = (
@@ -146,7 +155,10 @@ def _as_activation(state: Import, node: onnx.NodeProto, value: Anything, like: Q
     """The constant as integers on its own grid, or that of `like`: some activations times 0, plus the constant."""
     array = value.astype(np.float64)
     if len(array.shape) != len(like.shape) or not array.size or not np.isfinite(array).all():
-        raise Refused(f"it joins a constant of shape {array.shape} with {like.shape}", "Check the model's constants")
+        raise Refused(
+            f"it joins a constant of shape {array.shape} with {like.shape}",
+            "Look for NaN, infinity or wrong shapes in its constants, and export the model again",
+        )
     if like.batched and array.shape[0] > 1 and (array != array[:1]).any():
         raise Refused("its constant differs between the samples of a batch", "Use the same constant for all samples")
     scale, offset = float(like.scale.flat[0]), float(like.offset.flat[0])
@@ -155,7 +167,10 @@ def _as_activation(state: Import, node: onnx.NodeProto, value: Anything, like: Q
     if not same or np.abs(q).max() > LARGEST or ((q * scale + offset).astype(value.dtype) != value).any():
         grid = on_grid(array)
         if grid is None:
-            raise Refused("it joins activations with a constant that is not quantized", "Quantize the constant")
+            raise Refused(
+                "it joins activations with a constant that is not quantized",
+                "Put a quantizer on the constant, or round it to a grid such as multiples of 1/256",
+            )
         scale, q, offset = grid[0], grid[1].astype(np.float64), 0.0
     sample = q[0] if like.batched else q
     source = state.add(nodes.Reshape.of(state.name(f"{node.name}_flat"), like.node, (math.prod(like.node.type.shape),)))
@@ -191,7 +206,7 @@ def pad(state: Import, node: onnx.NodeProto, inputs: list[Value | None]) -> Sequ
     if not any(map(any, wanted)):
         return [x]
     if x.batched and any(wanted[0]):
-        raise Refused("it pads the batch", "Keep the batch as axis 0")
+        raise Refused("it pads the batch", "Keep axis 0 for the batch, and use the operator on other axes only")
     fill = given[1] if given[1] is not None and given[1].size else np.array(attribute(node, "value", 0.0))
     source = integers(state, node, x)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -213,7 +228,10 @@ def pad(state: Import, node: onnx.NodeProto, inputs: list[Value | None]) -> Sequ
 def embedding(state: Import, node: onnx.NodeProto, table: Value | None, indices: Value | None) -> Quantized:
     """Rows of a constant, picked by integer activations."""
     if not isinstance(table, Constant) or not isinstance(indices, (Quantized, Pending)):
-        raise Refused("it needs a constant table and integer indices, or activations and constant indices", "Check it")
+        raise Refused(
+            "it needs a constant table and integer indices, or activations and constant indices",
+            "Give it a constant table and integer indices",
+        )
     where = integers(state, node, indices)
     axis = attribute(node, "axis", 0) % max(1, len(table.shape))
     lo, hi = where.node.type.lo, where.node.type.hi
@@ -224,7 +242,9 @@ def embedding(state: Import, node: onnx.NodeProto, table: Value | None, indices:
             "Name the indices' range with --input, for example --input 'uint8', or clip them",
         )
     if table.lattice is None and not np.array_equal(table.array, np.round(table.array)):
-        raise Refused("its table is not quantized", "Quantize the embedding's weights")
+        raise Refused(
+            "its table is not quantized", "Quantize the embedding's weights, for example with `lutwright quantize`"
+        )
     q = table.lattice.q if table.lattice is not None else table.array.astype(np.int64)
     scale = table.lattice.scale if table.lattice is not None else np.ones(q.shape)
     order = np.arange(lo, hi + 1)
@@ -283,6 +303,9 @@ def _gathered(state: Import, node: onnx.NodeProto, x: Activation, indices: ir.Ar
     axis = attribute(node, "axis", 0) % len(x.shape)
     size = x.shape[axis]
     if indices.size and not (-size <= indices.min() and indices.max() < size):
-        raise Refused(f"its indices must lie within {size} elements of axis {axis}", "Check the model's constants")
+        raise Refused(
+            f"its indices must lie within {size} elements of axis {axis}",
+            "Look for NaN, infinity or wrong shapes in its constants, and export the model again",
+        )
     taken = state.take(x, axis, indices.ravel().astype(np.int64) % size, node.name)
     return state.reshape(taken, (*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :]), f"{node.name}_shape")

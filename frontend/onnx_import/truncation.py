@@ -47,7 +47,7 @@ def trunc(state: Import, node: onnx.NodeProto, inputs: list[Value | None]) -> Se
         with np.errstate(invalid="ignore"):
             shift = np.asarray(2 ** np.round(np.log2(wanted / s)))
         if not np.isfinite(shift).all():
-            raise Refused("its two scales must have one sign", "Check the export")
+            raise Refused("its two scales must have one sign", "Export the model again with positive scales")
         signed, narrow = bool(attribute(node, "signed", 1)), bool(attribute(node, "narrow", 0))
         lo, hi = bounds(int(out_bits), signed, narrow)
         out_scale = wanted.astype(np.float64)

@@ -9,9 +9,9 @@ from lutwright.frontend.onnx_import.state import Refused
 
 SPLIT = "let the host run it (cut the model there, and import the part after it as a model of its own)"
 RECURRENT = (
-    "recurrent layers are not supported yet",
-    "Unroll it into MatMul, Sigmoid, Tanh and Mul with quantizers between them, use a convolutional model instead, "
-    f"or {SPLIT}",
+    "recurrent layers are not supported yet; dense, convolutional and elementwise layers are",
+    "Use a convolutional model (Conv over time), write the time steps out as MatMul, Sigmoid, Tanh and Mul with "
+    f"quantizers between them, or {SPLIT}",
 )
 CONTROL = (
     "control flow has no fixed hardware",
@@ -76,12 +76,31 @@ def refused(node: onnx.NodeProto) -> Refused:
     )
 
 
+NORMALIZATIONS = ("LayerNormalization", "InstanceNormalization", "GroupNormalization", "RMSNormalization", "LRN")
+BETWEEN: dict[str, str] = {
+    **dict.fromkeys(
+        NORMALIZATIONS, "Use BatchNormalization, whose statistics are constants and which becomes part of the quantizer"
+    ),
+    **dict.fromkeys(
+        ("Softmax", "LogSoftmax", "Hardmax"),
+        "Let it be the last operator, which the host runs, or replace it by Relu or HardSigmoid and a quantizer",
+    ),
+    **dict.fromkeys(
+        ("NonZero", "NonMaxSuppression", "Unique", "Compress", "RoiAlign", "MaxRoiPool", "GridSample"),
+        "Its result's shape or its indices depend on the data: let it follow the last layer, where the host runs it",
+    ),
+}
+
+
 def between_layers(node: onnx.NodeProto) -> Refusal:
     """Why an operator that the host can run cannot stand between integer layers."""
     return Refusal(
         node.name,
         node.op_type,
         "it stands between integer layers, and only the host can run it",
-        "Move it behind the last layer or before the first quantizer, or replace it by a Relu or another elementwise "
-        "function, which becomes part of the next quantizer",
+        BETWEEN.get(
+            node.op_type,
+            "Move it behind the last layer or before the first quantizer, or replace it by a Relu or another "
+            "elementwise function, which becomes part of the next quantizer",
+        ),
     )

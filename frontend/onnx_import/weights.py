@@ -81,7 +81,10 @@ def lattice_of(value: Constant) -> Lattice:
     The rows are those of the last axis of a matrix [K, N], and of the first axis of a kernel [N, C, ...].
     """
     if not np.isfinite(value.array).all():
-        raise Refused("its weights hold NaN or infinity", "Check the training and the export")
+        raise Refused(
+            "its weights hold NaN or infinity",
+            "Look for NaN, infinity or 0 in the trained parameters, and export the model again",
+        )
     if value.lattice is not None:
         return value.lattice
     array = value.array.astype(np.float64)

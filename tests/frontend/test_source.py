@@ -116,7 +116,7 @@ REFUSED: list[tuple[str, Callable[[], onnx.ModelProto], str]] = [
     ("convolution", lambda: replaced(2, "Conv", ["a", "b"]), "Conv 'new_Conv'"),
     ("FloatQuant", lambda: replaced(0, "FloatQuant", ["x"], domain="onnx.brevitas"), "FloatQuant"),
     ("float weights", lambda: _float_weights(), "its weights are not quantized"),
-    ("inner size", lambda: quantized(("n", 4)), "Make the inner sizes equal"),
+    ("inner size", lambda: quantized(("n", 4)), "Transpose one of them"),
     ("two activations", lambda: replaced(2, "MatMul", ["a", "a"]), "it multiplies activations of shapes"),
     ("softmax inside", lambda: _inside("Softmax"), "Softmax 'inside'"),
     ("scales of a wrong shape", lambda: quant(scale=[1, 2]), r"shape \(2,\) does not fit its input of shape \(1, 3\)"),
