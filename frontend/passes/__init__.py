@@ -12,7 +12,7 @@ from lutwright.frontend.passes.dead import drop_dead, merge_identical, narrow
 from lutwright.frontend.passes.moves import absorb_moves, sink_moves
 from lutwright.frontend.passes.picks import simplify_picks
 from lutwright.frontend.passes.rewrite import Pass, same
-from lutwright.frontend.passes.staircases import fuse_thresholds, simplify_thresholds, trim_tables
+from lutwright.frontend.passes.staircases import fuse_thresholds, simplify_clamps, simplify_thresholds, trim_tables
 from lutwright.frontend.passes.sums import absorb_scales, fold_scales, simplify_adds
 
 __all__ = ["PASSES", "drop_dead", "run_passes"]
@@ -29,6 +29,7 @@ PASSES: tuple[Pass, ...] = (
     fold_scales,
     drop_dead,
     absorb_scales,
+    simplify_clamps,
     simplify_thresholds,
     fuse_thresholds,
     trim_tables,

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from lutwright.frontend.ir import Array, Graph, Node, Type
 from lutwright.frontend.nodes import (
     Add,
+    Clamp,
     Concat,
     Conv,
     Dense,
@@ -116,7 +117,7 @@ def _links(node: Node, types: tuple[Type, ...]) -> list[Array | None]:
 def _link(node: Node, x: Type, channels: Array) -> Array | None:
     last = len(x.shape) - 1
     match node:
-        case Threshold() | Table() | Add() | Multiply() | Pool() | Concat():
+        case Threshold() | Table() | Clamp() | Add() | Multiply() | Pool() | Concat():
             return channels
         case Conv() if node.groups > 1 and node.weight.shape[-1] == 1:
             return channels // (len(channels) // node.groups)

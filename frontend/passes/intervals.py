@@ -7,6 +7,7 @@ import numpy as np
 from lutwright.frontend.ir import Array, Graph, Node, Type
 from lutwright.frontend.nodes import (
     Add,
+    Clamp,
     Concat,
     Conv,
     Dense,
@@ -48,7 +49,7 @@ def _of(node: Node, sources: list[Interval], types: tuple[Type, ...]) -> Interva
             return _sum(node.weight, lo, hi, node.bias)
         case Conv():
             return _conv(node, lo, hi)
-        case Threshold():
+        case Threshold() | Clamp():
             ends = [node.evaluate(end[np.newaxis])[0] for end in (lo, hi)]
             return np.minimum(*ends), np.maximum(*ends)
         case Table():

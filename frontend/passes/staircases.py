@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from lutwright.frontend.ir import Graph, Node
-from lutwright.frontend.nodes import Table, Threshold
+from lutwright.frontend.nodes import Clamp, Table, Threshold
 from lutwright.frontend.passes.rewrite import Emitted, each, only_use
+
+MOST_STEPS = 255  # of a Threshold that takes the place of a Clamp
 
 
 def fuse_thresholds(graph: Graph) -> Graph:
@@ -17,6 +19,24 @@ def fuse_thresholds(graph: Graph) -> Graph:
         if not (isinstance(node, Threshold) and isinstance(first, Threshold)) or not only_use(graph, first.name):
             return (node,)
         return (_fitted(node.name, emitted[first.inputs[0]], (first, node)) or node,)
+
+    return each(graph, rewrite)
+
+
+def simplify_clamps(graph: Graph) -> Graph:
+    """A Clamp that does nothing goes; one with few values becomes a Threshold."""
+
+    def rewrite(node: Node, emitted: Emitted) -> tuple[Node, ...]:
+        if not isinstance(node, Clamp):
+            return (node,)
+        source = emitted[node.inputs[0]]
+        own = node.infer(source.type)
+        if node.least <= source.type.lo and source.type.hi <= node.most:
+            return (source,)
+        if own.hi - own.lo > MOST_STEPS:
+            return (node,)
+        steps = np.arange(own.lo + 1, own.hi + 1)[np.newaxis]
+        return (Threshold.of(node.name, source, steps, np.array([own.lo]), np.array([1])),)
 
     return each(graph, rewrite)
 
