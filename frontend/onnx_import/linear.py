@@ -38,17 +38,18 @@ def matmul(state: Import, node: onnx.NodeProto, inputs: list[Value | None]) -> S
         convolved = state.columns.get(x.node.name)
         if convolved is not None and len(x.shape) == 4 and x.shape[3] == len(weight.q):
             return [convolved(node, weight)]
-        return [dense(state, node, x, weight)]
+        return [_of_rank(state, node, dense(state, node, x, weight), len(right.shape) - int(len(x.shape) == 1))]
     if isinstance(left, Constant):
         x = integers(state, node, right)
         if len(x.shape) == 1:
-            return [dense(state, node, x, transposed(_matrix(left)))]
+            return [_of_rank(state, node, dense(state, node, x, transposed(_matrix(left))), len(left.shape) - 1)]
         swap = [*range(len(x.shape) - 2), len(x.shape) - 1, len(x.shape) - 2]
         turned = state.transpose(x, swap, f"{node.name}_transpose")
         result = dense(state, node, turned, transposed(_matrix(left)))
         if len(left.shape) == 1:
             return [state.reshape(result, result.shape[:-1], f"{node.name}_reshape")]
-        return [state.transpose(result, swap, f"{node.name}_transpose")]
+        result = state.transpose(result, swap, f"{node.name}_transpose")
+        return [_of_rank(state, node, result, len(left.shape))]
     return [_of_activations(state, node, integers(state, node, left), integers(state, node, right))]
 
 
@@ -155,6 +156,11 @@ def _of_activations(state: Import, node: onnx.NodeProto, left: Quantized, right:
     scale = np.asarray(a.scale * b.scale)
     shape = (*lead, left.shape[-2], right.shape[-1])
     return Quantized(result, shape, True, scale, np.zeros(()), left.dtype, product=product)
+
+
+def _of_rank(state: Import, node: onnx.NodeProto, result: Quantized, rank: int) -> Quantized:
+    """The product with the leading axes of size 1 that its weights have."""
+    return state.reshape(result, (1,) * (rank - len(result.shape)) + result.shape, f"{node.name}_axes")
 
 
 def _matrix(value: Constant) -> Lattice:
