@@ -45,13 +45,13 @@ def slides(node: Node) -> bool:
     """Whether hardware slides a window over the node's input: an Unfold, a Pool or a depthwise Conv over a plane."""
     if isinstance(node, Conv) and not is_depthwise(node):
         return False
-    return isinstance(node, Unfold | Pool | Conv) and len(node.window.kernel) <= PLANE
+    return isinstance(node, Unfold | Pool | Conv) and 1 <= len(node.window.kernel) <= PLANE
 
 
 def is_pointwise(node: Conv) -> bool:
     """Whether the window is one place, at every place of the input."""
     window = node.window
-    return max((*window.kernel, *window.strides)) == 1 and not window.padded
+    return max((*window.kernel, *window.strides), default=1) == 1 and not window.padded
 
 
 def dense_weight(node: Conv) -> Array:

@@ -56,13 +56,12 @@ def test_every_unsupported_layer_is_listed(tmp_path: Path) -> None:
     assert [row.operator for row in describe(tmp_path / "model.onnx").refusals] == ["Einsum"] * 3
 
 
-def test_nodes_without_hardware_have_none(models: Path) -> None:
-    found = describe(models / "espcn_subpixel_w4a4" / "model.onnx", "uint8")
-    assert {row.kind: row.hardware for row in found.nodes} == {
-        "Input": ("wires",),
-        "Conv": (),
-        "Threshold": ("threshold",),
-    }
+def test_nodes_have_their_hardware_or_none(models: Path) -> None:
+    found = describe(models / "tinycnn_int8_qoperator" / "model.onnx")
+    hardware = {row.kind: row.hardware for row in found.nodes}
+    assert hardware["Input"] == hardware["Reshape"] == ("wires",)
+    assert hardware["Pool"] == ("window",) and "multiply" in hardware["Dense"]
+    assert hardware["Add"] == ()
 
 
 def test_float_only(models: Path) -> None:

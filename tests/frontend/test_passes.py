@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from lutwright.frontend import nodes as kinds
 from lutwright.frontend.ir import Graph, Input, Node, Type, verify
+from lutwright.frontend.lowering import PLANE, is_depthwise, lower
 from lutwright.frontend.nodes import Dense, Reshape, Threshold, Transpose
 from lutwright.frontend.passes import PASSES, run_passes
 from lutwright.frontend.passes.dead import drop_dead, merge_identical
@@ -35,7 +36,18 @@ def test_passes_keep_what_the_graph_computes(seed: int) -> None:
 
 def test_random_graphs_hold_every_kind() -> None:
     found = {type(node).__name__ for seed in range(60) for node in random_graph(seed)[0]}
-    assert found == {*kinds.__all__, "Input"}
+    assert found == {*kinds.__all__, "Input"} - {"Unfold"}  # which only the lowering makes
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_lowering_keeps_what_every_name_means(seed: int) -> None:
+    graph, x = random_graph(seed)
+    lowered = lower(graph)
+    values, after = graph.trace(x), lowered.trace(x)
+    for name, value in values.items():
+        np.testing.assert_array_equal(after[name], value, err_msg=f"seed {seed}, {name}")
+    left = [node for node in lowered if isinstance(node, kinds.Conv) and len(node.window.kernel) <= PLANE]
+    assert all(is_depthwise(node) for node in left)
 
 
 def example() -> Graph:

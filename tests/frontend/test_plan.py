@@ -11,7 +11,7 @@ from lutwright.errors import LutwrightError, OptionError, PlanError
 from lutwright.frontend.device import DEVICES, device
 from lutwright.frontend.ir import Graph, Input, Node, Type
 from lutwright.frontend.model import load
-from lutwright.frontend.nodes import Add, Conv, Dense, Pool
+from lutwright.frontend.nodes import Add, Conv, Dense, Pool, Reshape
 from lutwright.frontend.nodes.windows import Window
 from lutwright.frontend.plan import parse_fold, parse_goal, parse_pin, plan
 from lutwright.frontend.planning import Fps, Goal, Latency, Plan, Smallest
@@ -146,7 +146,7 @@ REFUSED: list[tuple[str, dict[str, object], str]] = [
     ("no fps", {"goal": Fps(0)}, "above 0"),
     ("unknown node", {"folds": {"fc9": Folding(1, 1)}}, "not 'fc9'. They are fc0, sign0, fc1"),
     ("unknown engine", {"engines": {"fc0": "magic"}}, "one of xnor, addsub"),
-    ("engine of a threshold", {"engines": {"sign0": "xnor"}}, "is for dense nodes"),
+    ("engine of a threshold", {"engines": {"sign0": "xnor"}}, "one of threshold"),
     ("engine without DSPs", {"engines": {"fc0": "multiply_dsp"}}, "ice40-hx8k has no DSP blocks"),
     ("too wide", {"folds": {"fc0": Folding(17, 1)}}, "between 1x1 and 16x24"),
     ("spatial folded", {"engines": {"fc0": "spatial"}, "folds": {"fc0": Folding(2, 2)}}, "16x24"),
@@ -189,11 +189,11 @@ def test_unknown_devices() -> None:
 
 
 def test_nodes_without_hardware_are_all_named() -> None:
-    x = Input("in", (), Type((4, 4, 2), 0, 3))
-    conv = Conv.of("conv", x, np.ones((3, 2, 2, 2), np.int64), np.zeros(3, np.int64), Window.of((2, 2)))
-    steps = threshold("steps", conv, 2, np.random.default_rng(0))
-    pool = Pool.of("pool", steps, "max", Window.of((3, 3)))
+    x = Input("in", (), Type((1, 4, 4, 2), 0, 3))
+    deep = Conv.of("deep", x, np.ones((3, 1, 2, 2, 2), np.int64), np.zeros(3, np.int64), Window.of((1, 2, 2)))
+    flat = Reshape.of("flat", deep, (3, 3, 3))
+    pool = Pool.of("pool", flat, "max", Window.of((3, 3)))
     doubled = Add.of("doubled", (pool, pool), np.ones((1, 2), np.int64))
     dense = Dense.of("dense", doubled, np.ones((2, 3), np.int64))
-    with pytest.raises(PlanError, match=r"none yet for 'conv' \(Conv\), 'pool' \(Pool\), 'doubled' \(Add\)\."):
-        plan(Graph((x, conv, steps, pool, doubled, dense), "dense"), device("ecp5-25k"))
+    with pytest.raises(PlanError, match=r"none yet for 'deep' \(Conv\), 'doubled' \(Add\)\."):
+        plan(Graph((x, deep, flat, pool, doubled, dense), "dense"), device("ecp5-25k"))
