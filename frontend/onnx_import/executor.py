@@ -18,7 +18,8 @@ from onnx.reference import ReferenceEvaluator
 
 from lutwright.frontend.onnx_import.values import Anything
 
-IR_VERSION = 8
+IR_VERSION = 10
+WIDE_QUANTIZERS = 21  # the opset whose quantizers have 16 and 4 bits; those of com.microsoft have them in any
 MOST_SESSIONS = 256
 _sessions: dict[bytes, Any] = {}
 
@@ -69,5 +70,7 @@ def _single_node_model(node: onnx.NodeProto, inputs: Sequence[Anything | None], 
         if array is not None
     ]
     wanted = [onnx.ValueInfoProto(name=name) for name in single.output]
+    if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+        opset = max(opset, WIDE_QUANTIZERS)
     graph = helper.make_graph([single], "node", given, wanted)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=IR_VERSION)

@@ -160,7 +160,7 @@ def quantizer_of(grid: Codes) -> Quantizer:
 def requantized_mean(state: Import, node: onnx.NodeProto, value: Quantized, grid: Codes) -> Quantized:
     """A pool's codes: fused, or where its input has no codes of one grid from its reals."""
     if value.mean is not None and grid.plain:
-        return of_codes(averaged(state, node.name, value, value.mean, grid), grid)
+        return of_codes(averaged(state, node.name, value, value.mean, grid, grid.lo), grid)
     result = quantize(state, node, value, quantizer_of(grid))
     assert isinstance(result, Quantized)
     return result
@@ -188,8 +188,8 @@ def requantized(
     return staircase(state, wish, Pending((as_codes(value),), VARIABLE), levels, parameters)
 
 
-def averaged(state: Import, wish: str, value: Quantized, mean: Mean, grid: Codes) -> Quantized:
-    """The codes that a fused pool makes of the sum of its window's codes.
+def averaged(state: Import, wish: str, value: Quantized, mean: Mean, grid: Codes, least: int) -> Quantized:
+    """The codes that a fused pool makes of the sum of its window's codes; `least` is the integer of the lowest code.
 
     onnxruntime adds the window's reals one after the other in float32, and its ties can depend on that order: here the
     exact sum is rounded once.
@@ -198,14 +198,16 @@ def averaged(state: Import, wish: str, value: Quantized, mean: Mean, grid: Codes
 
     def levels(total: Anything, elements: Anything, count: Anything) -> ir.Array:
         if mean.whole:
-            return fused.q_global_average_pool(
+            found = fused.q_global_average_pool(
                 total, int(elements.flat[0]), mean.x_scale, mean.x_zero, grid.scale, zero, grid.lo, grid.hi
             )
-        inside = np.ones((*np.shape(total), 1), bool)
-        sums = total - mean.x_zero * elements
-        return fused.q_average_pool(
-            sums[..., np.newaxis], inside, np.asarray(count), mean.x_scale, 0, grid.scale, zero, grid.lo, grid.hi
-        )
+        else:
+            inside = np.ones((*np.shape(total), 1), bool)
+            sums = total - mean.x_zero * elements
+            found = fused.q_average_pool(
+                sums[..., np.newaxis], inside, np.asarray(count), mean.x_scale, 0, grid.scale, zero, grid.lo, grid.hi
+            )
+        return np.asarray(found - grid.lo + least)
 
     return staircase(
         state, wish, Pending((as_codes(value),), VARIABLE), levels, (np.asarray(mean.elements), np.asarray(mean.count))
@@ -262,7 +264,9 @@ def _fused(state: Import, node: onnx.NodeProto, x: Quantized | Pending, grid: Co
         source = value.source
         if source.product is not None:
             return requantized(state, node.name, source, source.product, grid)
-        return averaged(state, node.name, source, source.mean, grid) if source.mean is not None else None
+        if source.mean is None:
+            return None
+        return averaged(state, node.name, source, source.mean, _unsigned(grid), grid.lo)  # as in `_pair`
     kind, operands = top.operator.op_type, top.arguments
     plain = [item for item in operands if isinstance(item, Variable)]
     if kind == "Add" and len(plain) == 1 and len(operands) == 2 and len(value.sources) == 1:

@@ -149,7 +149,7 @@ def _with_constant(
     def levels(real: Anything, others: Anything) -> ir.Array:
         q = np.asarray(real).astype(np.int64)
         flat = [part.reshape(-1) for part in np.broadcast_arrays(q, others)]
-        pairs = [(flat[1 - (place == index)], grids[index]) for index in (0, 1)]
+        pairs = [(flat[int(place == index)], grids[index]) for index in (0, 1)]
         (a, left), (b, right) = reversed(pairs) if swapped else pairs
         found = operation(
             a, left.scale, left.one_zero, b, right.scale, right.one_zero,

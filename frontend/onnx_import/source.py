@@ -135,7 +135,10 @@ def _array(item: onnx.TensorProto) -> Anything:
 
 
 def _ordered(graph: onnx.GraphProto, known: set[str]) -> tuple[onnx.NodeProto, ...]:
-    """The nodes in topological order, named, with the standard domain as ''."""
+    """The nodes in topological order, named, with the standard domain as ''.
+
+    onnxruntime's quantizers for 16 and 4 bits before opset 21 are those of com.microsoft, which mean the same.
+    """
     maker: dict[str, int] = {}
     for index, node in enumerate(graph.node):
         for name in filter(None, node.output):
@@ -162,7 +165,8 @@ def _ordered(graph: onnx.GraphProto, known: set[str]) -> tuple[onnx.NodeProto, .
     for index in order:
         node = onnx.NodeProto()
         node.CopyFrom(graph.node[index])
-        node.domain = "" if node.domain == "ai.onnx" else node.domain
+        twin = node.domain == "com.microsoft" and node.op_type in ("QuantizeLinear", "DequantizeLinear")
+        node.domain = "" if node.domain == "ai.onnx" or twin else node.domain
         node.name = node.name or f"{node.op_type}_{index}"
         result.append(node)
     return tuple(result)

@@ -18,6 +18,7 @@ from .net import Case
 # is not on the grid that the model declares.
 LOSSY = ["DoubleQDQPairsRemover"]
 EXACT_ACTIVATIONS = "1"  # float32; by default it quantizes float activations of a MatMul with 8-bit weights on the fly
+NO_NUMPY = {onnx.TensorProto.INT4, onnx.TensorProto.UINT4}  # onnxruntime gives no outputs of these types
 Values = dict[str, NDArray[Any]]
 
 
@@ -36,8 +37,9 @@ def fused(case: Case) -> Values:
     output = case.model.graph.output[0].name
     plain = batches(case, session_run(case.model))
     tapped = onnx.ModelProto.FromString(case.model.SerializeToString())
+    narrow = {item.name for item in tapped.graph.initializer if item.data_type in NO_NUMPY}
     for node in tapped.graph.node:
-        if integer(node) and node.output[0] != output:
+        if integer(node) and node.output[0] != output and narrow.isdisjoint(node.input):
             tapped.graph.output.append(onnx.ValueInfoProto(name=node.output[0]))
     values = batches(case, session_run(tapped))
     return values if np.array_equal(values[output], plain[output]) else plain
