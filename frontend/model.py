@@ -169,7 +169,11 @@ class Model:
         filled = np.concatenate([x, np.repeat(x[-1:], -len(x) % self.batch, axis=0)])
         for start in range(0, len(filled), self.batch):
             chunk = filled[start : start + self.batch]
-            results.append(run.run(None, {name: chunk.reshape(run.get_inputs()[0].shape)}))
+            try:
+                results.append(run.run(None, {name: chunk.reshape(run.get_inputs()[0].shape)}))
+            except Exception as error:  # onnxruntime's exceptions have no common type
+                reason = str(error).splitlines()[0]
+                raise ModelError(f"the host's share fails in onnxruntime: {reason}. Check the model in it") from error
         if not results:
             raise DataError("there must be at least one sample, found none")
         joined = []

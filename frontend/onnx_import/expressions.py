@@ -90,9 +90,9 @@ def affine(sources: Sequence[Quantized], expression: Expression) -> Affine | Non
     if kind in ("Mul", "Div") and len(known) == 2:
         left, right = expression.arguments
         if isinstance(right, np.ndarray) and (kind == "Mul" or right.dtype.kind == "f"):  # integers divide inexactly
-            return _scaled(known[0], known[1][1], np.multiply if kind == "Mul" else np.divide)
+            return _finite(_scaled(known[0], known[1][1], np.multiply if kind == "Mul" else np.divide))
         if isinstance(left, np.ndarray) and kind == "Mul":
-            return _scaled(known[1], known[0][1])
+            return _finite(_scaled(known[1], known[0][1]))
     return None
 
 
@@ -120,5 +120,11 @@ def integral(sources: Sequence[Quantized], expression: Expression) -> bool:
 
 
 def _scaled(part: Affine, number: Real, operation: Callable[[Real, Real], Any] = np.multiply) -> Affine:
-    scales = tuple(np.asarray(operation(scale, number)) for scale in part[0])
-    return scales, np.asarray(operation(part[1], number))
+    with np.errstate(all="ignore"):
+        scales = tuple(np.asarray(operation(scale, number)) for scale in part[0])
+        return scales, np.asarray(operation(part[1], number))
+
+
+def _finite(part: Affine) -> Affine | None:
+    """The part, if nothing in it overflowed or was divided by zero."""
+    return part if all(np.isfinite(array).all() for array in (*part[0], part[1])) else None

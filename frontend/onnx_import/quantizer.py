@@ -35,7 +35,7 @@ class Quantizer:
 
     def lattice(self, q: ir.Array) -> Lattice | None:
         """The quantized constant as `scale * integers` without offset, if there is such a form."""
-        scale, offset = np.broadcast_to(self.scale, q.shape), np.broadcast_to(self.offset, q.shape)
+        q, scale, offset = np.broadcast_arrays(q, self.scale, self.offset)
         shift = offset / scale
         if (shift == np.round(shift)).all():
             return Lattice(q + shift.astype(np.int64), scale, self.dtype)
