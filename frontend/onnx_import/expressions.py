@@ -21,20 +21,23 @@ Affine = tuple[tuple[Real, ...], Real]  # the scales of the sources' integers, a
 
 def evaluate(state: Import, expression: Expression, reals: Sequence[Anything]) -> Anything:
     """The expression's value where the variables are `reals`."""
-    memo: dict[int, Anything] = {}
-
-    def visit(item: Variable | Apply | Anything | None) -> Anything | None:
-        if isinstance(item, Variable):
-            return reals[item.index]
-        if not isinstance(item, Apply):
-            return item
-        if id(item) not in memo:
-            memo[id(item)] = state.execute(item.operator, [visit(argument) for argument in item.arguments])[0]
-        return memo[id(item)]
-
-    result = visit(expression)
+    result = _evaluated(state, expression, reals, {})
     assert result is not None
     return result
+
+
+def _evaluated(
+    state: Import, item: Variable | Apply | Anything | None, reals: Sequence[Anything], memo: dict[int, Anything]
+) -> Anything | None:
+    """No closure: one that calls itself is a cycle, which keeps its arrays until the collector comes by."""
+    if isinstance(item, Variable):
+        return reals[item.index]
+    if not isinstance(item, Apply):
+        return item
+    if id(item) not in memo:
+        arguments = [_evaluated(state, argument, reals, memo) for argument in item.arguments]
+        memo[id(item)] = state.execute(item.operator, arguments)[0]
+    return memo[id(item)]
 
 
 def inner_of_monotone(expression: Expression) -> Expression | None:

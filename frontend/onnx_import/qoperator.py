@@ -228,7 +228,7 @@ def _bias(value: Value | None, x: Value, weight: Value, axis: int = 0) -> Consta
     assert isinstance(x, (Quantized, Constant)) and isinstance(weight, Constant) and weight.lattice is not None
     x_scale = float(np.asarray(x.scale).flat[0]) if isinstance(x, Quantized) else 1.0
     scales = np.moveaxis(weight.lattice.scale.reshape(weight.shape), axis, 0)
-    if not q.ndim or q.size != len(scales):
+    if q.size != len(scales) or q.shape[-1:] != (q.size,) or q.ndim > 2:
         raise Refused(f"its bias of shape {q.shape} does not fit {len(scales)} outputs", "Export the model again")
     per_row = scales.reshape(len(scales), -1)[:, 0]
     real = np.broadcast_to(per_row * x_scale, q.shape)

@@ -12,6 +12,7 @@ from lutwright.frontend import ir
 from lutwright.frontend.onnx_import.values import Anything, Lattice, Real
 from lutwright.frontend.onnx_import.writer import Writer
 
+LARGEST = 2**31  # steps between an offset and 0
 DTYPE = np.dtype(np.float32)  # of what quantizers give back
 
 
@@ -37,6 +38,8 @@ class Quantizer:
         """The quantized constant as `scale * integers` without offset, if there is such a form."""
         q, scale, offset = np.broadcast_arrays(q, self.scale, self.offset)
         shift = offset / scale
+        if np.abs(shift).max(initial=0) > LARGEST:
+            return None
         if (shift == np.round(shift)).all():
             return Lattice(q + shift.astype(np.int64), scale, self.dtype)
         twice = 2 * shift

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from .fuzzing import campaign as module
 from .fuzzing.campaign import campaign
 from .fuzzing.seeds import Seed, small
 
@@ -29,8 +30,6 @@ def test_what_is_not_allowed_is_found(sabotage: str, tmp_path: Path, monkeypatch
         "exception": "raise ValueError('no typed error')",
         "memory": "bytearray(2**28)",
     }
-    from .fuzzing import campaign as module
-
     text = module.WORKER.read_text()
     body = f"    {bodies[sabotage]}\n    return\n    if describe(path, grid).refusals:"
     (tmp_path / "worker.py").write_text(text.replace("    if describe(path, grid).refusals:", body))
