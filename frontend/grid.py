@@ -48,12 +48,13 @@ def parse(text: str) -> Grid:
     name = text.strip().lower().replace(" ", "")
     if name in NAMED:
         return Grid(*NAMED[name])
-    match = re.fullmatch(r"(u?)int(\d+)|(?:ap_)?(u?)fixed<(\d+),(-?\d+)>", name)
+    match = re.fullmatch(r"(u?)int(\d{1,9})|(?:ap_)?(u?)fixed<(\d{1,9}),(-?\d{1,9})>", name)
     bits = int(match[2] or match[4]) if match else 0
-    if match is None or not 1 <= bits <= 32:
+    point = int(match[5] or bits) if match else 0
+    if match is None or not 1 <= bits <= 32 or not -256 <= point <= 256:
         raise OptionError(f"the input's grid must be one of {HELP}, with 1 to 32 bits, not '{text}'")
     unsigned = bool(match[1] or match[3])
-    scale = 2.0 ** (int(match[5]) - bits) if match[5] else 1.0
+    scale = 2.0 ** (point - bits)
     return Grid(0, 2**bits - 1, scale) if unsigned else Grid(-(2 ** (bits - 1)), 2 ** (bits - 1) - 1, scale)
 
 

@@ -24,7 +24,7 @@ from lutwright.frontend.onnx_import.executor import session
 from lutwright.frontend.onnx_import.interpreter import interpret
 from lutwright.frontend.onnx_import.source import Source, read
 from lutwright.frontend.onnx_import.state import FROM_INPUT, Import
-from lutwright.frontend.onnx_import.values import Pending, Quantized, reduced
+from lutwright.frontend.onnx_import.values import Constant, Pending, Quantized, reduced
 from lutwright.frontend.passes import drop_dead, run_passes
 
 Anything = NDArray[Any]
@@ -169,7 +169,11 @@ class Model:
         filled = np.concatenate([x, np.repeat(x[-1:], -len(x) % self.batch, axis=0)])
         for start in range(0, len(filled), self.batch):
             chunk = filled[start : start + self.batch]
-            results.append(run.run(None, {name: chunk.reshape(run.get_inputs()[0].shape)}))
+            try:
+                results.append(run.run(None, {name: chunk.reshape(run.get_inputs()[0].shape)}))
+            except Exception as error:  # onnxruntime's exceptions have no common type
+                reason = str(error).splitlines()[0]
+                raise ModelError(f"the host's share fails in onnxruntime: {reason}. Check the model in it") from error
         if not results:
             raise DataError("there must be at least one sample, found none")
         joined = []
@@ -214,6 +218,9 @@ def interpreted(source: Source, grid: Grid | None) -> Import:
     first = source.dims[0] or 1 if len(source.dims) > 1 else 0
     state = interpret(source, first, grid)
     if state.refusals and first and source.dims[0] is not None:
+        state.values = {
+            name: value for name, value in state.values.items() if not isinstance(value, Constant)
+        }  # memory
         whole = interpret(source, 0, grid)
         state = state if whole.refusals else whole
     if state.refusals and not source.quantizes and grid is None:

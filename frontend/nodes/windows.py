@@ -17,6 +17,7 @@ from lutwright.frontend.nodes.linear import as_integers, exact_type, largest_sum
 
 Sizes = tuple[int, ...]
 Pads = tuple[tuple[int, int], ...]
+MOST_PLACES = 2**18  # of a window: a global pool over 512 x 512
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,8 @@ class Window:
             raise GraphError(f"'{name}' has a window of {len(self.kernel)} axes over {rank} spatial axes")
         if min((*self.kernel, *self.strides, *self.dilations), default=1) < 1 or min(sum(self.pads, ()), default=0) < 0:
             raise GraphError(f"'{name}' must have positive sizes and pads of at least 0, not {self}")
+        if math.prod(self.kernel) > MOST_PLACES:
+            raise GraphError(f"'{name}' must have a window of at most {MOST_PLACES} places, not {self.kernel}")
         if min(self.output(size), default=1) < 1:
             raise GraphError(f"'{name}' has a window larger than its padded input {size}: {self}")
 

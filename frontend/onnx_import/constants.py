@@ -12,18 +12,25 @@ import onnx
 from onnx import helper
 
 from lutwright.frontend import ir
-from lutwright.frontend.onnx_import.state import Import, attribute
+from lutwright.frontend.onnx_import.state import Import, Refused, attribute
 from lutwright.frontend.onnx_import.values import Constant, Lattice, Raw, Real, Value
 
 MOVES = {"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Slice", "Gather", "Expand", "Identity"}
 FLOATS = {onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE}
+MOST_BYTES = 2**29  # of all constants that the import computes
 LARGEST = 2**15  # integers of a constant on a grid that no quantizer declared; more is an unquantized constant
 
 
 def fold(state: Import, node: onnx.NodeProto, inputs: Sequence[Constant | None]) -> list[Value]:
     """A standard operator on constants."""
     arrays = [value.array if value is not None else None for value in inputs]
+    if state.held > MOST_BYTES:
+        raise Refused(
+            f"the constants computed before it take {state.held >> 20} MiB, more than {MOST_BYTES >> 20}",
+            "Check the shapes that they are given",
+        )
     first, *others = state.execute(node, arrays)
+    state.held += sum(array.nbytes for array in (first, *others))
     return [Constant(first, _lattice(state, node, inputs)), *(Constant(array) for array in others)]
 
 

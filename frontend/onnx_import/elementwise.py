@@ -27,6 +27,8 @@ from lutwright.frontend.onnx_import.values import (
     pending,
 )
 
+DEEPEST = 100  # operators within each other; expressions are walked by recursion
+MOST_OPERATORS = 2**12  # of an expression
 ARITHMETIC = ("Add", "Sub", "Mul", "Div", "Neg", "Cast")
 STEPS = ("Abs", "Sign", "Ceil", "Floor", "Round", "Clip", "Min", "Max", "Mod", "Where")
 LOGIC = ("And", "Or", "Not", "Xor", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "BitShift")
@@ -59,6 +61,12 @@ def elementwise(state: Import, node: onnx.NodeProto, inputs: list[Value | None])
         else:
             arguments.append(None)
     expression = Apply(node, tuple(arguments))
+    if expression.depth > DEEPEST or expression.size > MOST_OPERATORS:
+        raise Refused(
+            f"the activations go through more than {DEEPEST} operators in turn, or {MOST_OPERATORS} in all, "
+            "without being quantized",
+            "Quantize them in between",
+        )
     ranges.check(sources, expression)
     result = Pending(tuple(sources), expression)
     if len(sources) > 1 and joint.combinations(result) > joint.MOST_COMBINATIONS:
@@ -74,6 +82,8 @@ def _adopted(value: Pending, sources: list[Quantized]) -> Expression:
         index.append(next(known, len(sources)))
         if index[-1] == len(sources):
             sources.append(source)
+    if index == list(range(len(index))):
+        return value.expression  # the same object, so that what several arguments share is evaluated once
     return map_constants(value.expression, lambda array: array, lambda variable: Variable(index[variable.index]))
 
 
@@ -97,8 +107,11 @@ def batch_normalization(state: Import, node: onnx.NodeProto, inputs: list[Value 
             f"it has {gamma.size} channels, its input of shape {x.shape} has others on axis 1",
             "Give it an input with the channels on axis 1",
         )
-    factor = gamma * (np.float32(1) / np.sqrt(variance + np.float32(attribute(node, "epsilon", 1e-5))))
-    term = beta - mean * factor
+    with np.errstate(all="ignore"):
+        factor = gamma * (np.float32(1) / np.sqrt(variance + np.float32(attribute(node, "epsilon", 1e-5))))
+        term = beta - mean * factor
+    if not (np.isfinite(factor).all() and np.isfinite(term).all()):
+        raise Refused("its parameters give factors that are not finite", "Check the training and the export")
     column = (gamma.size, *(1,) * (len(x.shape) - 2))
     multiply, add = (helper.make_node(kind, ["x", "a"], ["y"], name=node.name) for kind in ("Mul", "Add"))
     scaled = elementwise(state, multiply, [x, Constant(factor.reshape(column))])

@@ -24,6 +24,11 @@ MOST_SESSIONS = 256
 _sessions: dict[bytes, Any] = {}
 
 
+def is_number(dtype: np.dtype[Any]) -> bool:
+    """Whether it is a real number's type: no text, no objects, nothing complex."""
+    return dtype.kind not in "OSUTcmM"
+
+
 class OperatorFailed(Exception):
     """The operator cannot run on these inputs; the text says why in the executor's words."""
 
@@ -33,6 +38,7 @@ def session(model: onnx.ModelProto, optimize: bool = False) -> Any:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = 1
+    options.enable_cpu_mem_arena = False  # sessions are kept, and an arena keeps the most that a run ever took
     if not optimize:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
@@ -54,7 +60,10 @@ def execute(node: onnx.NodeProto, inputs: Sequence[Anything | None], opset: int)
             outputs = ReferenceEvaluator(model).run(None, feed)
         except Exception as error:
             raise OperatorFailed(str(error).splitlines()[0] if str(error) else type(error).__name__) from error
-    return [np.asarray(output) for output in outputs]
+    arrays = [np.asarray(output) for output in outputs]
+    if not all(isinstance(output, (np.ndarray, np.generic)) and is_number(output.dtype) for output in outputs):
+        raise OperatorFailed("its results are no tensors of numbers")
+    return arrays
 
 
 def _single_node_model(node: onnx.NodeProto, inputs: Sequence[Anything | None], opset: int) -> onnx.ModelProto:

@@ -21,20 +21,23 @@ Affine = tuple[tuple[Real, ...], Real]  # the scales of the sources' integers, a
 
 def evaluate(state: Import, expression: Expression, reals: Sequence[Anything]) -> Anything:
     """The expression's value where the variables are `reals`."""
-    memo: dict[int, Anything] = {}
-
-    def visit(item: Variable | Apply | Anything | None) -> Anything | None:
-        if isinstance(item, Variable):
-            return reals[item.index]
-        if not isinstance(item, Apply):
-            return item
-        if id(item) not in memo:
-            memo[id(item)] = state.execute(item.operator, [visit(argument) for argument in item.arguments])[0]
-        return memo[id(item)]
-
-    result = visit(expression)
+    result = _evaluated(state, expression, reals, {})
     assert result is not None
     return result
+
+
+def _evaluated(
+    state: Import, item: Variable | Apply | Anything | None, reals: Sequence[Anything], memo: dict[int, Anything]
+) -> Anything | None:
+    """No closure: one that calls itself is a cycle, which keeps its arrays until the collector comes by."""
+    if isinstance(item, Variable):
+        return reals[item.index]
+    if not isinstance(item, Apply):
+        return item
+    if id(item) not in memo:
+        arguments = [_evaluated(state, argument, reals, memo) for argument in item.arguments]
+        memo[id(item)] = state.execute(item.operator, arguments)[0]
+    return memo[id(item)]
 
 
 def inner_of_monotone(expression: Expression) -> Expression | None:
@@ -90,9 +93,9 @@ def affine(sources: Sequence[Quantized], expression: Expression) -> Affine | Non
     if kind in ("Mul", "Div") and len(known) == 2:
         left, right = expression.arguments
         if isinstance(right, np.ndarray) and (kind == "Mul" or right.dtype.kind == "f"):  # integers divide inexactly
-            return _scaled(known[0], known[1][1], np.multiply if kind == "Mul" else np.divide)
+            return _finite(_scaled(known[0], known[1][1], np.multiply if kind == "Mul" else np.divide))
         if isinstance(left, np.ndarray) and kind == "Mul":
-            return _scaled(known[1], known[0][1])
+            return _finite(_scaled(known[1], known[0][1]))
     return None
 
 
@@ -120,5 +123,11 @@ def integral(sources: Sequence[Quantized], expression: Expression) -> bool:
 
 
 def _scaled(part: Affine, number: Real, operation: Callable[[Real, Real], Any] = np.multiply) -> Affine:
-    scales = tuple(np.asarray(operation(scale, number)) for scale in part[0])
-    return scales, np.asarray(operation(part[1], number))
+    with np.errstate(all="ignore"):
+        scales = tuple(np.asarray(operation(scale, number)) for scale in part[0])
+        return scales, np.asarray(operation(part[1], number))
+
+
+def _finite(part: Affine) -> Affine | None:
+    """The part, if nothing in it overflowed or was divided by zero."""
+    return part if all(np.isfinite(array).all() for array in (*part[0], part[1])) else None

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import onnx
 
-from lutwright.errors import Refusal
+from lutwright.errors import GraphError, Refusal
 from lutwright.frontend import ir
 from lutwright.frontend.grid import Grid
 from lutwright.frontend.onnx_import import (
@@ -25,10 +25,11 @@ from lutwright.frontend.onnx_import import (
     structural,
     truncation,
     unsupported,
+    wellformed,
 )
 from lutwright.frontend.onnx_import.constants import fold, shape_of_raw
 from lutwright.frontend.onnx_import.source import Source
-from lutwright.frontend.onnx_import.state import FROM_INPUT, OPERATORS, Entry, Import, Operator, Refused, on_host
+from lutwright.frontend.onnx_import.state import FROM_INPUT, OPERATORS, Entry, Import, Refused, on_host
 from lutwright.frontend.onnx_import.values import Constant, Host, Pending, Quantized, Raw, Unknown, Value
 
 # Importing them fills OPERATORS.
@@ -61,10 +62,15 @@ def interpret(source: Source, batch: int, grid: Grid | None) -> Import:
     for node in source.nodes:
         inputs = [state.values[name] if name else None for name in node.input]
         try:
-            results = _results(state, node, inputs)
+            results = [*_results(state, node, inputs)]
         except Refused as refused:
             state.refusals.append(Refusal(node.name, node.op_type, refused.reason, refused.fix))
             results = [Unknown()] * len(node.output)
+        except GraphError as error:  # the IR's own rules, broken by what the node asks for
+            state.refusals.append(Refusal(node.name, node.op_type, str(error), wellformed.EXPORT_AGAIN))
+            results = [Unknown()] * len(node.output)
+        further = Refusal(node.name, node.op_type, "only its first output is supported", "Let only outputs follow it")
+        results += [Host(further)] * (len(node.output) - len(results))
         state.values |= {name: value for name, value in zip(node.output, results, strict=False) if name}
     return state
 
@@ -74,7 +80,10 @@ def _results(state: Import, node: onnx.NodeProto, inputs: list[Value | None]) ->
     standard, present = node.domain == "", [value for value in inputs if value is not None]
     if operator is None and (not standard or not onnx.defs.has(node.op_type) or node.op_type in LAYERS):
         raise unsupported.refused(node)
-    _check_arity(state, node, len(inputs), len(present), operator)
+    if operator is not None and operator.arity:
+        _check_arity(len(inputs), len(present), *operator.arity)
+    elif standard:
+        wellformed.check(node, state.opset, inputs)
     if any(isinstance(value, Unknown) for value in present):
         return [Unknown()] * len(node.output)
     hosts = [value for value in present if isinstance(value, Host)]
@@ -98,15 +107,6 @@ def _results(state: Import, node: onnx.NodeProto, inputs: list[Value | None]) ->
     return operator.handler(state, node, inputs)
 
 
-def _check_arity(state: Import, node: onnx.NodeProto, count: int, present: int, operator: Operator | None) -> None:
-    arity = operator.arity if operator is not None else None
-    if arity:
-        low, high = arity
-    else:
-        try:
-            schema = onnx.defs.get_schema(node.op_type, state.opset, node.domain)
-        except onnx.defs.SchemaError:
-            raise Refused(f"ONNX opset {state.opset} does not have it", "Export with the opset that has it") from None
-        low, high = schema.min_input, schema.max_input
-    if not low <= count <= high or (arity and present < low):
+def _check_arity(count: int, present: int, low: int, high: int) -> None:
+    if count > high or present < low:
         raise Refused(f"it must have {low} to {high} inputs, not {count}", "Export the model again")

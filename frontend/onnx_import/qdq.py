@@ -103,7 +103,7 @@ def codes(scale: Value | None, zero: Value | None, shape: Sequence[int] = (), ax
 @operator("QuantizeLinear", integer=True)
 def quantize_linear(state: Import, node: onnx.NodeProto, inputs: list[Value | None]) -> Sequence[Value]:
     x, scale, *rest = inputs
-    assert isinstance(x, (Raw, Quantized, Pending))
+    x = x if isinstance(x, Raw) else activation(x)
     zero = rest[0] if rest else None
     wanted = attribute(node, "output_dtype", 0)
     if zero is None and wanted:

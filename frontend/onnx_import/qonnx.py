@@ -51,6 +51,8 @@ def bounds(bits: int, signed: bool, narrow: bool) -> tuple[int, int]:
 def quant(state: Import, node: onnx.NodeProto, inputs: list[Value | None]) -> Sequence[Value]:
     x, scale, zero, bitwidth = inputs
     s, z, bits = finite_scale(scale), finite_zero(zero), int(one_width(bitwidth))
+    if z.size > 1 and s.size > 1 and z.shape != s.shape:
+        raise Refused(f"its zero point of shape {z.shape} and scale of shape {s.shape} differ", "Give both one shape")
     signed, narrow = bool(attribute(node, "signed", 1)), bool(attribute(node, "narrow", 1))
     mode = rounding_mode(node, "ROUND")
     scale64, zero64 = s.astype(np.float64), z.astype(np.float64)
@@ -132,7 +134,7 @@ def _quantized(state: Import, node: onnx.NodeProto, x: Value | None, quantizer: 
 def finite_scale(value: Value | None) -> Anything:
     """The scale."""
     scale = constant(value, "scale")
-    if not np.isfinite(scale).all() or (scale == 0).any():
+    if not (scale.size and np.isfinite(scale).all()) or (scale == 0).any():
         raise Refused(
             "its scale must be finite and not 0",
             "Look for NaN, infinity or 0 in the trained parameters, and export the model again",
@@ -143,7 +145,7 @@ def finite_scale(value: Value | None) -> Anything:
 def finite_zero(value: Value | None) -> Anything:
     """The zero point."""
     zero = constant(value, "zero point")
-    if not np.isfinite(zero).all():
+    if not (zero.size and np.isfinite(zero).all()):
         raise Refused(
             "its zero point is not finite",
             "Look for NaN, infinity or 0 in the trained parameters, and export the model again",

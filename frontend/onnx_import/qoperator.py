@@ -218,6 +218,8 @@ def _dequantized(value: Constant, scale: Value | None, zero: Value | None, axis:
     grid = qdq.codes(scale, zero, value.shape, axis)
     q = value.array.astype(np.int64) - grid.zero
     real = np.broadcast_to(grid.scale.astype(np.float64), q.shape)
+    if np.abs(q * real).max(initial=0) > np.finfo(np.float32).max:
+        raise Refused("its weights are beyond the range of float32", "Check the training and the export")
     return Constant((q * real).astype(np.float32), Lattice(q, real, np.dtype(np.float32), value.array.dtype))
 
 
@@ -229,6 +231,8 @@ def _bias(value: Value | None, x: Value, weight: Value, axis: int = 0) -> Consta
     assert isinstance(x, (Quantized, Constant)) and isinstance(weight, Constant) and weight.lattice is not None
     x_scale = float(np.asarray(x.scale).flat[0]) if isinstance(x, Quantized) else 1.0
     scales = np.moveaxis(weight.lattice.scale.reshape(weight.shape), axis, 0)
+    if q.size != len(scales) or q.shape[-1:] != (q.size,) or q.ndim > 2:
+        raise Refused(f"its bias of shape {q.shape} does not fit {len(scales)} outputs", "Export the model again")
     per_row = scales.reshape(len(scales), -1)[:, 0]
     real = np.broadcast_to(per_row * x_scale, q.shape)
     return Constant((q * real).astype(np.float32), Lattice(q, real, np.dtype(np.float32), INT32))

@@ -21,7 +21,7 @@ def quantize(state: Import, node: onnx.NodeProto, value: Value, quantizer: Quant
         return _on_host(state, node, value, quantizer)
     assert isinstance(value, (Constant, Raw, Quantized, Pending))
     for item in (*quantizer.parameters, quantizer.scale, quantizer.offset):
-        if not fits(item.shape, value.shape) and item.size > 1:
+        if not fits(item.shape, value.shape) and not (isinstance(value, Constant) and item.size == 1):
             raise Refused(
                 f"its parameter of shape {item.shape} does not fit its input of shape {value.shape}",
                 "Give it one scale, zero point and threshold for all, or one a channel",

@@ -12,6 +12,7 @@ from lutwright.frontend import ir
 from lutwright.frontend.onnx_import.values import Anything, Lattice, Real
 from lutwright.frontend.onnx_import.writer import Writer
 
+LARGEST = 2**31  # steps between an offset and 0
 DTYPE = np.dtype(np.float32)  # of what quantizers give back
 
 
@@ -35,8 +36,10 @@ class Quantizer:
 
     def lattice(self, q: ir.Array) -> Lattice | None:
         """The quantized constant as `scale * integers` without offset, if there is such a form."""
-        scale, offset = np.broadcast_to(self.scale, q.shape), np.broadcast_to(self.offset, q.shape)
+        q, scale, offset = np.broadcast_arrays(q, self.scale, self.offset)
         shift = offset / scale
+        if np.abs(shift).max(initial=0) > LARGEST:
+            return None
         if (shift == np.round(shift)).all():
             return Lattice(q + shift.astype(np.int64), scale, self.dtype)
         twice = 2 * shift

@@ -44,7 +44,12 @@ def requant_shift(state: Import, node: onnx.NodeProto, inputs: list[Value | None
 
 
 def _integers(array: Anything, what: str) -> ir.Array:
-    if not np.isfinite(array).all() or (array != np.round(array)).any() or np.abs(array).max(initial=0) > LARGEST:
+    if (
+        not array.size
+        or not np.isfinite(array).all()
+        or (array != np.round(array)).any()
+        or np.abs(array).max(initial=0) > LARGEST
+    ):
         raise Refused(f"its {what} must hold integers", "Export the model with integer parameters")
     return array.astype(np.int64)
 
@@ -53,8 +58,11 @@ def _scalar(node: onnx.NodeProto, name: str) -> int:
     """An attribute that is a number, or a tensor of one."""
     for item in node.attribute:
         if item.name == name:
-            found = helper.get_attribute_value(item)
-            array = numpy_helper.to_array(found) if isinstance(found, onnx.TensorProto) else np.asarray(found)
+            try:
+                found = helper.get_attribute_value(item)
+                array = numpy_helper.to_array(found) if isinstance(found, onnx.TensorProto) else np.asarray(found)
+            except (ValueError, TypeError, KeyError):  # a reference, an unknown type, a damaged tensor
+                raise Refused(f"its attribute {name} has no value", "Export the model again") from None
             if array.dtype.kind not in "biuf" or array.size != 1:
                 raise Refused(f"its attribute {name} must be one number", "Export the model again")
             return int(_integers(array, f"attribute {name}").flat[0])

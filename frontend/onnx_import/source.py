@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import graphlib
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,16 @@ from typing import Any
 import numpy as np
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-from onnx import helper, inliner, numpy_helper
+from onnx import helper, numpy_helper
 
 from lutwright.errors import ModelError
 from lutwright.frontend.grid import Grid, annotated
+from lutwright.frontend.onnx_import import functions
+from lutwright.frontend.onnx_import.executor import is_number
 from lutwright.frontend.onnx_import.values import Anything, Shape
 
+MOST_INPUT = 2**24  # elements of a sample, or of a batch if that is fixed
+MOST_AXES = 16
 QUANTIZERS = {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul"}
 
 
@@ -52,12 +57,12 @@ def read(path: str | Path) -> Source:
         raise ModelError(f"the model '{path}' must be a file; there is none. Check the path")
     try:
         model = onnx.load(path)
-    except (DecodeError, onnx.checker.ValidationError, OSError, ValueError, UnicodeDecodeError) as error:
+    except (DecodeError, onnx.checker.ValidationError, OSError, ValueError, RuntimeError) as error:
         raise ModelError(f"'{path}' cannot be read as ONNX ({error}). It may be truncated or another format") from error
     if not model.graph.node:
         raise ModelError(f"'{path}' holds no ONNX graph with nodes. It may be empty, truncated or another format")
     try:
-        return _checked(inliner.inline_local_functions(model) if model.functions else model)
+        return _checked(functions.inlined(model))
     except ModelError as error:
         raise ModelError(f"'{path}': {error}") from None
 
@@ -68,6 +73,14 @@ def _checked(model: onnx.ModelProto) -> Source:
     opset = max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=0)
     if opset < 7:
         raise ModelError(f"the ONNX opset must be at least 7, not {opset}. Convert it with onnx.version_converter")
+    newest = onnx.defs.onnx_opset_version()
+    if opset > newest:
+        raise ModelError(
+            f"the ONNX opset must be at most {newest}, the last that the installed onnx knows, not {opset}. "
+            "Install a newer onnx, or convert the model with onnx.version_converter"
+        )
+    if graph.sparse_initializer:
+        raise ModelError("it has sparse initializers, which are not supported. Export it with dense ones")
     constants = {item.name: _array(item) for item in graph.initializer}
     inputs = [item for item in graph.input if item.name not in constants]
     if len(inputs) != 1:
@@ -87,13 +100,16 @@ def _checked(model: onnx.ModelProto) -> Source:
 
 
 def _check_text(graph: onnx.GraphProto) -> None:
-    """Damaged files can hold text that is no UTF-8: protobuf gives it as bytes, or raises when it is read."""
+    """Damaged files can hold text that is no UTF-8: protobuf gives it as bytes, or raises when it is read.
+
+    Names appear in messages, so control characters must not be in them either.
+    """
     try:
         texts = [item.name for item in (*graph.input, *graph.output, *graph.initializer)]
         for node in graph.node:
             texts += [node.name, node.op_type, node.domain, *node.input, *node.output]
             texts += [attribute.name for attribute in node.attribute]
-        damaged = any(not isinstance(text, str) for text in texts)
+        damaged = any(not (isinstance(text, str) and text.isprintable()) for text in texts)
     except UnicodeDecodeError:
         damaged = True
     if damaged:
@@ -105,12 +121,16 @@ def _input_type(item: onnx.ValueInfoProto) -> tuple[tuple[int | None, ...], np.d
     if not tensor.HasField("shape"):
         raise ModelError(f"the input '{item.name}' must have a shape, it has none. Export it with shapes")
     dims = tuple(dim.dim_value if dim.HasField("dim_value") else None for dim in tensor.shape.dim)
-    if 0 in dims:
+    if any(size is not None and size < 1 for size in dims):
         raise ModelError(f"every dimension of the input '{item.name}' must be at least 1, not {list(dims)}")
     if None in dims[1:] or dims == (None,):
         raise ModelError(
             f"only the batch (axis 0) of the input '{item.name}' may be symbolic, not {list(dims)}. "
             "Export it with the other dimensions fixed, and with a batch axis"
+        )
+    if math.prod(size or 1 for size in dims) > MOST_INPUT or len(dims) > MOST_AXES:
+        raise ModelError(
+            f"the input '{item.name}' must have at most {MOST_INPUT} elements and {MOST_AXES} axes, not {list(dims)}"
         )
     try:
         dtype = helper.tensor_dtype_to_np_dtype(tensor.elem_type)
@@ -129,6 +149,11 @@ def _array(item: onnx.TensorProto) -> Anything:
         array = numpy_helper.to_array(item)
     except (KeyError, ValueError, TypeError, OSError) as error:
         raise ModelError(f"the initializer '{item.name}' cannot be read ({error}). The file may be damaged") from error
+    if not is_number(array.dtype) or array.ndim > MOST_AXES:
+        raise ModelError(
+            f"the initializer '{item.name}' must hold real numbers along at most {MOST_AXES} axes, not {array.dtype} "
+            f"along {array.ndim}. Export the model without it"
+        )
     if array.dtype.kind == "f" and (np.isnan(array).any() or (array.size > 1 and np.isinf(array).any())):
         raise ModelError(f"the initializer '{item.name}' holds NaN or infinity. Check the training and the export")
     return array

@@ -197,8 +197,11 @@ def _changes(rule: Rule, lo: int, hi: int, rows: int) -> tuple[ir.Array, ir.Arra
         )
     previous = rule(np.full((1, rows), lo, np.int64))
     points, levels = [[np.array([lo])] for _ in range(rows)], [[previous[0, row : row + 1]] for row in range(rows)]
+    steps = np.ones(rows, np.int64)
     for start, values in _chunks(rule, lo, hi, rows):
         changed = np.diff(values, axis=0, prepend=previous) != 0
+        steps += changed.sum(axis=0)
+        _check_levels(int(steps.max()))  # before they are kept
         previous = values[-1:]
         for row in np.flatnonzero(changed.any(axis=0)).tolist():
             places = np.flatnonzero(changed[:, row])

@@ -66,7 +66,8 @@ class Import:
     `batch` is the concrete size that the batch axis has during the walk, or 0 where there is no batch axis.
     `entry` says where integers begin. `versions` has the operator set of each domain. `on_host` has the quantizers
     that the host runs, by the ONNX tensors that they make; `columns` what multiplies the results of Im2Col by
-    weights [K, N] as a convolution, by the IR nodes of these results.
+    weights [K, N] as a convolution, by the IR nodes of these results. `held` is how many bytes the constants take that
+    were computed.
     """
 
     opset: int
@@ -77,6 +78,7 @@ class Import:
     entry: Entry | None = None
     grid: Grid | None = None
     taken: set[str] = field(default_factory=set)
+    held: int = 0
     versions: dict[str, int] = field(default_factory=dict)
     on_host: dict[str, Quantizer] = field(default_factory=dict)
     columns: dict[str, Callable[[onnx.NodeProto, Lattice], Quantized]] = field(default_factory=dict)
@@ -303,7 +305,10 @@ def attribute(node: onnx.NodeProto, name: str, default: Any) -> Any:
     """The node's attribute, with bytes as text."""
     for item in node.attribute:
         if item.name == name:
-            found = onnx.helper.get_attribute_value(item)
+            try:
+                found = onnx.helper.get_attribute_value(item)
+            except ValueError:  # a reference outside of a function, or of an unknown type
+                raise Refused(f"its attribute {name} has no value", "Export the model again") from None
             found = found.decode(errors="replace") if isinstance(found, bytes) else found
             if isinstance(default, float) and isinstance(found, int):
                 found = float(found)

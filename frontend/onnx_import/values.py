@@ -7,7 +7,7 @@ Arrays of scales, offsets and constants broadcast to the tensor's shape as ONNX 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -113,10 +113,20 @@ class Variable:
 
 @dataclass(frozen=True, eq=False)
 class Apply:
-    """In an expression: an ONNX elementwise operator on expressions and constants."""
+    """In an expression: an ONNX elementwise operator on expressions and constants.
+
+    `depth` is how many operators are within each other, `size` how many there are, each as often as it is used.
+    """
 
     operator: onnx.NodeProto
     arguments: tuple[Variable | Apply | Anything | None, ...]
+    depth: int = field(init=False)
+    size: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        inner = [item for item in self.arguments if isinstance(item, Apply)]
+        object.__setattr__(self, "depth", 1 + max((item.depth for item in inner), default=0))
+        object.__setattr__(self, "size", 1 + sum(item.size for item in inner))
 
 
 Expression = Variable | Apply

@@ -25,6 +25,7 @@ from lutwright.frontend.onnx_import.values import (
 )
 
 EIGHT_BITS = (np.dtype(np.int8), np.dtype(np.uint8))  # the types that executors have fused operators for
+LARGEST_INTEGER = 2**31  # of weights that are integers as they are; float32 holds larger ones that were never quantized
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +89,9 @@ def lattice_of(value: Constant) -> Lattice:
     if value.lattice is not None:
         return value.lattice
     array = value.array.astype(np.float64)
-    if (array == np.round(array)).all():
+    if not array.size:
+        raise Refused(f"its weights of shape {array.shape} are empty", "Check the model's constants")
+    if (array == np.round(array)).all() and np.abs(array).max() < LARGEST_INTEGER:
         return Lattice(array.astype(np.int64), np.broadcast_to(np.ones(()), array.shape), value.array.dtype)
     axis = -1 if array.ndim == 2 else 0
     rows = np.moveaxis(array, axis, 0)
