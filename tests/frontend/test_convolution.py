@@ -243,11 +243,11 @@ def test_transposed(
 REFUSED: dict[str, tuple[tuple[int, ...], tuple[int, ...], Attributes, str]] = {
     "channels": ((3, 4, 4), (2, 2, 3, 3), {}, "do not fit its input"),
     "groups": ((4, 4, 4), (3, 2, 3, 3), {"group": 2}, "do not fit its input"),
-    "rank": ((4, 4), (3, 4, 3, 3), {}, "do not fit its input"),
+    "rank": ((4, 4), (3, 4, 3, 3), {}, "does not match the number of spatial dimensions"),
     "a window that is too large": ((2, 2, 2), (3, 2, 3, 3), {}, "larger than its padded input"),
     "kernel_shape": ((2, 4, 4), (3, 2, 3, 3), {"kernel_shape": [2, 2]}, "must be that of its weights"),
-    "number of pads": ((2, 4, 4), (3, 2, 3, 3), {"pads": [1, 1]}, "its pads must be 4 numbers"),
-    "stride 0": ((2, 4, 4), (3, 2, 3, 3), {"strides": [0, 1]}, "its strides must be 2 numbers"),
+    "number of pads": ((2, 4, 4), (3, 2, 3, 3), {"pads": [1, 1]}, "pads has incorrect size"),
+    "stride 0": ((2, 4, 4), (3, 2, 3, 3), {"strides": [0, 1]}, "strides must only contain positive values"),
 }
 
 
