@@ -125,3 +125,21 @@ def test_labels_alone_and_single_samples(tmp_path: Path) -> None:
         np.savez(tmp_path / "some.npz", inputs=held["inputs"][:1], labels=held["labels"][:1])
     facts = flow.simulate(DIGITS / "digits.onnx", flow.Options(), tmp_path / "some.npz", None, "golden", quiet)
     assert (facts["samples"], facts["reference_mismatches"], facts["accuracy"]) == (1, None, 1.0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["mlperf_kws_dscnn_int8_qdq"])
+def test_convolutional_networks_in_verilog(models: Path, name: str, tmp_path: Path) -> None:
+    model = models / name / "model.onnx"
+    plan = planned(model, tmp_path, device="ecp5-85k")
+    facts = proved(model, models / name / "case.npz", "verilator", 2, device="ecp5-85k")
+    assert facts["elements_compared"] == 24
+    assert (facts["cycles_per_frame"], facts["latency_cycles"]) == (plan["interval_cycles"], plan["latency_cycles"])
+
+
+@pytest.mark.parametrize(
+    "name", ["mlperf_kws_dscnn_int8_qdq", "tinycnn_int8_qoperator", "neudet_v4_int8_qoperator", "deeploy_CNN_Linear1"]
+)
+def test_convolutional_networks_golden(models: Path, name: str) -> None:
+    grid = json.loads(case.read_text())["input"] if (case := models / name / "case.json").exists() else None
+    proved(models / name / "model.onnx", models / name / "case.npz", "golden", 50, grid=grid)

@@ -1,0 +1,67 @@
+"""Convolutional networks in a chain: equal to the golden model under stalls, in the cycles that the twins predict."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from lutwright.frontend.device import device
+from lutwright.frontend.ir import Graph, Input, Node, Type, verify
+from lutwright.frontend.nodes import Conv, Dense, Pool, Reshape, Threshold
+from lutwright.frontend.nodes.windows import Window
+from lutwright.frontend.plan import plan
+from lutwright.frontend.planning import Goal, Latency, Smallest
+from lutwright.hdl.network import Network
+from lutwright.hdl.timing import simulate
+
+from .checks import check
+from .harness import run
+
+PAD = ((1, 1), (1, 1))
+PLANS: list[tuple[str, Goal | None, dict[str, str]]] = [
+    ("ice40-hx8k", Smallest(), {}),
+    ("ecp5-25k", None, {}),
+    ("ecp5-25k", Latency(), {"act0": "requantize"}),
+]
+
+
+def network(seed: int) -> Graph:
+    """conv 3x3, 16 levels, depthwise 3x3, 4 levels, max pool, grouped 1x3, dense."""
+    rng = np.random.default_rng(seed)
+    nodes: list[Node] = [Input("x", (), Type((6, 5, 3), -4, 3))]
+
+    def levels(name: str, count: int) -> None:
+        """A staircase with steps of one height: in fixed point too."""
+        kind = nodes[-1].type
+        points = np.linspace(kind.lo * 0.6, kind.hi * 0.6, count).round().astype(np.int64)
+        nodes.append(Threshold.of(name, nodes[-1], points[np.newaxis], np.zeros(1, np.int64), np.ones(1, np.int64)))
+
+    def conv(name: str, outer: int, kernel: tuple[int, int], groups: int, window: Window, fill: int) -> None:
+        inner = nodes[-1].type.channels // groups
+        weight = rng.integers(-3, 4, (outer, *kernel, inner))
+        nodes.append(Conv.of(name, nodes[-1], weight, rng.integers(-5, 6, outer), window, groups, fill))
+
+    conv("conv0", 4, (3, 3), 1, Window((3, 3), (1, 1), (1, 1), PAD), -1)
+    levels("act0", 15)
+    conv("conv1", 4, (3, 3), 4, Window((3, 3), (1, 1), (1, 1), PAD), 0)
+    levels("act1", 3)
+    nodes.append(Pool.of("pool", nodes[-1], "max", Window((2, 2), (2, 2), (1, 1), ((0, 0), (0, 1)))))
+    conv("conv2", 2, (1, 3), 2, Window((1, 3), (1, 1), (1, 1), ((0, 0), (0, 0))), 0)
+    nodes.append(Reshape.of("flat", nodes[-1], (nodes[-1].type.size,)))
+    nodes.append(Dense.of("dense", nodes[-1], rng.integers(-3, 4, (5, nodes[-1].type.size))))
+    return verify(Graph(tuple(nodes), "dense"))
+
+
+@pytest.mark.parametrize(("name", "goal", "pins"), PLANS, ids=lambda value: str(value))
+def test_network(name: str, goal: Goal | None, pins: dict[str, str]) -> None:
+    graph = network(0)
+    chosen = plan(graph, device(name), goal, engines=pins)
+    check(lambda: Network(graph, chosen), graph.evaluate, seed=4, frames=2)
+
+
+@pytest.mark.parametrize(("name", "goal", "pins"), PLANS, ids=lambda value: str(value))
+def test_cycles_are_predicted(name: str, goal: Goal | None, pins: dict[str, str]) -> None:
+    graph = network(0)
+    dut = Network(graph, plan(graph, device(name), goal, engines=pins))
+    samples = np.random.default_rng(1).integers(-4, 4, (3, 6, 5, 3))
+    assert run(dut, samples).times == simulate(dut.controls, dut.i_beats.per_frame, dut.o_beats.per_frame, 3)
