@@ -151,10 +151,9 @@ SIZES = {2: (5,), 3: (3, 4), 4: (3, 2, 4)}
 
 
 @pytest.mark.parametrize("operator", ["ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin"])
-@pytest.mark.parametrize("keep", [0, 1])
 @pytest.mark.parametrize(("rank", "axes"), AXES, ids=[f"{rank}-d{axes}" for rank, axes in AXES])
-@pytest.mark.parametrize("opset", [11, 18])
-def test_reductions(operator: str, keep: int, rank: int, axes: list[int], opset: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("opset", "keep"), [(11, 1), (18, 0)])
+def test_reductions(operator: str, rank: int, axes: list[int], opset: int, keep: int, tmp_path: Path) -> None:
     """Axes are an attribute, and since opset 13 (ReduceSum) or 18 an input."""
     net = Net(*SIZES[rank], opset=opset)
     x = net.quant("input", 0.5, zero=2.0)
@@ -189,9 +188,9 @@ def test_a_reduction_with_noop_is_none(tmp_path: Path) -> None:
 
 REFUSED: dict[str, tuple[str, Attributes, str]] = {
     "the batch": ("ReduceSum", {"axes": [0, 2]}, "reduces the batch axis"),
-    "an axis beyond": ("ReduceSum", {"axes": [5]}, "its axes"),
+    "an axis beyond": ("ReduceSum", {"axes": [5]}, "break its operator's definition"),
     "the norm": ("LpPool", {"kernel_shape": [2, 2]}, "the norm over a window is not supported"),
-    "no kernel": ("MaxPool", {}, "its kernel_shape must be 2 numbers"),
+    "no kernel": ("MaxPool", {}, "break its operator's definition"),
     "too large": ("AveragePool", {"kernel_shape": [5, 1]}, "larger than its padded input"),
 }
 
