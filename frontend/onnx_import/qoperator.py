@@ -29,6 +29,7 @@ from lutwright.frontend.onnx_import.values import (
     Pending,
     Quantized,
     Raw,
+    Real,
     Value,
     Variable,
 )
@@ -218,9 +219,7 @@ def _dequantized(value: Constant, scale: Value | None, zero: Value | None, axis:
     grid = qdq.codes(scale, zero, value.shape, axis)
     q = value.array.astype(np.int64) - grid.zero
     real = np.broadcast_to(grid.scale.astype(np.float64), q.shape)
-    if np.abs(q * real).max(initial=0) > np.finfo(np.float32).max:
-        raise Refused("its weights are beyond the range of float32", "Check the training and the export")
-    return Constant((q * real).astype(np.float32), Lattice(q, real, np.dtype(np.float32), value.array.dtype))
+    return _constant(q, real, value.array.dtype)
 
 
 def _bias(value: Value | None, x: Value, weight: Value, axis: int = 0) -> Constant | None:
@@ -235,7 +234,14 @@ def _bias(value: Value | None, x: Value, weight: Value, axis: int = 0) -> Consta
         raise Refused(f"its bias of shape {q.shape} does not fit {len(scales)} outputs", "Export the model again")
     per_row = scales.reshape(len(scales), -1)[:, 0]
     real = np.broadcast_to(per_row * x_scale, q.shape)
-    return Constant((q * real).astype(np.float32), Lattice(q, real, np.dtype(np.float32), INT32))
+    return _constant(q, real, INT32)
+
+
+def _constant(q: ir.Array, scale: Real, codes: np.dtype[Any]) -> Constant:
+    real = q * scale
+    if np.abs(real).max(initial=0) > np.finfo(np.float32).max:
+        raise Refused("its constants are beyond the range of float32", "Check the training and the export")
+    return Constant(real.astype(np.float32), Lattice(q, scale, np.dtype(np.float32), codes))
 
 
 def _requantized(

@@ -11,14 +11,12 @@ import onnx
 from lutwright.frontend import ir
 from lutwright.frontend.onnx_import.chain import as_integers
 from lutwright.frontend.onnx_import.constants import LARGEST, common_step, on_grid
-from lutwright.frontend.onnx_import.state import FROM_INPUT, Import, Refused
+from lutwright.frontend.onnx_import.state import Import, Refused, activation
 from lutwright.frontend.onnx_import.values import (
     Constant,
     Lattice,
-    Pending,
     Product,
     Quantized,
-    Raw,
     Real,
     Value,
     reduced,
@@ -68,12 +66,8 @@ def product_of(x: Quantized, codes: np.dtype[Any] | None, w_scale: Real) -> Prod
 
 def integers(state: Import, node: onnx.NodeProto, value: Value | None) -> Quantized:
     """The value as integers with a scale."""
-    if isinstance(value, Raw):
-        raise Refused("its activations come from a model input that the graph does not quantize", FROM_INPUT)
-    if isinstance(value, Quantized):
-        return value
-    assert isinstance(value, Pending)
-    return as_integers(state, f"{node.name}_input", value)
+    value = activation(value)
+    return value if isinstance(value, Quantized) else as_integers(state, f"{node.name}_input", value)
 
 
 def lattice_of(value: Constant) -> Lattice:
