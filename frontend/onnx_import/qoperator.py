@@ -226,7 +226,10 @@ def _bias(value: Value | None, x: Value, weight: Value, axis: int = 0) -> Consta
     """int32 on the accumulator's own grid; the weight's output channels lie on that axis."""
     if value is None:
         return None
-    q = constant(value, "bias").astype(np.int64)
+    bias = constant(value, "bias")
+    if bias.dtype.kind not in "iu":
+        raise Refused(f"its bias must be of type int32, not {bias.dtype}", "Export the model again")
+    q = bias.astype(np.int64)
     assert isinstance(x, (Quantized, Constant)) and isinstance(weight, Constant) and weight.lattice is not None
     x_scale = float(np.asarray(x.scale).flat[0]) if isinstance(x, Quantized) else 1.0
     scales = np.moveaxis(weight.lattice.scale.reshape(weight.shape), axis, 0)
