@@ -75,6 +75,8 @@ def lattice_of(value: Constant) -> Lattice:
 
     The rows are those of the last axis of a matrix [K, N], and of the first axis of a kernel [N, C, ...].
     """
+    if not value.array.size:
+        raise Refused(f"its weights of shape {value.shape} are empty", "Check the model's constants")
     if not np.isfinite(value.array).all():
         raise Refused(
             "its weights hold NaN or infinity",
@@ -83,8 +85,6 @@ def lattice_of(value: Constant) -> Lattice:
     if value.lattice is not None:
         return value.lattice
     array = value.array.astype(np.float64)
-    if not array.size:
-        raise Refused(f"its weights of shape {array.shape} are empty", "Check the model's constants")
     if (array == np.round(array)).all() and np.abs(array).max() < LARGEST_INTEGER:
         return Lattice(array.astype(np.int64), np.broadcast_to(np.ones(()), array.shape), value.array.dtype)
     axis = -1 if array.ndim == 2 else 0
