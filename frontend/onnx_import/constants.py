@@ -57,16 +57,25 @@ def _lattice(state: Import, node: onnx.NodeProto, inputs: Sequence[Constant | No
     return None
 
 
-def _dequantized(node: onnx.NodeProto, operands: Sequence[Constant]) -> Lattice:
-    """Codes less their zero points, times the scales: for the whole tensor, along an axis, or in blocks of it."""
+def _dequantized(node: onnx.NodeProto, operands: Sequence[Constant]) -> Lattice | None:
+    """Codes less their zero points, times the scales: for the whole tensor, along an axis, or in blocks of it.
+
+    None where the shapes are none of these, although an executor took them.
+    """
     codes, scale, *zero = (value.array for value in operands)
     shift = zero[0].astype(np.int64) if zero else np.zeros(scale.shape, np.int64)
     axis = attribute(node, "axis", 1) % max(1, codes.ndim)
+    if shift.size > 1 and shift.shape != scale.shape:
+        return None
     if scale.ndim == 1 and scale.size > 1:
+        if codes.shape[axis : axis + 1] != scale.shape:
+            return None
         column = (1,) * axis + (-1,) + (1,) * (codes.ndim - 1 - axis)
         scale, shift = scale.reshape(column), np.broadcast_to(shift, scale.shape).reshape(column)
     elif scale.ndim > 1:
         size = attribute(node, "block_size", 0)
+        if size < 1 or scale.ndim != codes.ndim or scale.shape[axis] * size < codes.shape[axis]:
+            return None
         rows = np.arange(codes.shape[axis]) // size
         scale, shift = scale.take(rows, axis), np.broadcast_to(shift, scale.shape).take(rows, axis)
     real = np.broadcast_to(scale.astype(np.float64).reshape(scale.shape if scale.size > 1 else ()), codes.shape)

@@ -29,6 +29,7 @@ from lutwright.frontend.onnx_import.values import (
     Pending,
     Quantized,
     Raw,
+    Real,
     Value,
     Variable,
 )
@@ -218,16 +219,17 @@ def _dequantized(value: Constant, scale: Value | None, zero: Value | None, axis:
     grid = qdq.codes(scale, zero, value.shape, axis)
     q = value.array.astype(np.int64) - grid.zero
     real = np.broadcast_to(grid.scale.astype(np.float64), q.shape)
-    if np.abs(q * real).max(initial=0) > np.finfo(np.float32).max:
-        raise Refused("its weights are beyond the range of float32", "Check the training and the export")
-    return Constant((q * real).astype(np.float32), Lattice(q, real, np.dtype(np.float32), value.array.dtype))
+    return _constant(q, real, value.array.dtype)
 
 
 def _bias(value: Value | None, x: Value, weight: Value, axis: int = 0) -> Constant | None:
     """int32 on the accumulator's own grid; the weight's output channels lie on that axis."""
     if value is None:
         return None
-    q = constant(value, "bias").astype(np.int64)
+    bias = constant(value, "bias")
+    if bias.dtype.kind not in "iu":
+        raise Refused(f"its bias must be of type int32, not {bias.dtype}", "Export the model again")
+    q = bias.astype(np.int64)
     assert isinstance(x, (Quantized, Constant)) and isinstance(weight, Constant) and weight.lattice is not None
     x_scale = float(np.asarray(x.scale).flat[0]) if isinstance(x, Quantized) else 1.0
     scales = np.moveaxis(weight.lattice.scale.reshape(weight.shape), axis, 0)
@@ -235,7 +237,14 @@ def _bias(value: Value | None, x: Value, weight: Value, axis: int = 0) -> Consta
         raise Refused(f"its bias of shape {q.shape} does not fit {len(scales)} outputs", "Export the model again")
     per_row = scales.reshape(len(scales), -1)[:, 0]
     real = np.broadcast_to(per_row * x_scale, q.shape)
-    return Constant((q * real).astype(np.float32), Lattice(q, real, np.dtype(np.float32), INT32))
+    return _constant(q, real, INT32)
+
+
+def _constant(q: ir.Array, scale: Real, codes: np.dtype[Any]) -> Constant:
+    real = q * scale
+    if np.abs(real).max(initial=0) > np.finfo(np.float32).max:
+        raise Refused("its constants are beyond the range of float32", "Check the training and the export")
+    return Constant(real.astype(np.float32), Lattice(q, scale, np.dtype(np.float32), codes))
 
 
 def _requantized(

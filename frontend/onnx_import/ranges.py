@@ -25,7 +25,11 @@ class Range:
 def check(sources: Sequence[Quantized], expression: Apply) -> None:
     """Refused if the expression's last operator is arithmetic of integers that may leave their type, or an odd cast."""
     if expression.operator.op_type == "Cast":
-        dtype = helper.tensor_dtype_to_np_dtype(attribute(expression.operator, "to", 1))
+        to = attribute(expression.operator, "to", 1)
+        try:
+            dtype = helper.tensor_dtype_to_np_dtype(to)
+        except KeyError:
+            raise Refused(f"it casts to the type {to}, which ONNX does not have", "Export the model again") from None
         if dtype.isbuiltin != 1:
             raise Refused(
                 f"it casts to {dtype}, a type that NumPy does not have", "Use QuantizeLinear, or a wider type"

@@ -21,6 +21,7 @@ from lutwright.frontend.onnx_import.values import Anything, Shape
 
 MOST_INPUT = 2**24  # elements of a sample, or of a batch if that is fixed
 MOST_AXES = 16
+LONGEST = 1000  # characters of a name
 QUANTIZERS = {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul"}
 
 
@@ -58,7 +59,8 @@ def read(path: str | Path) -> Source:
     try:
         model = onnx.load(path)
     except (DecodeError, onnx.checker.ValidationError, OSError, ValueError, RuntimeError) as error:
-        raise ModelError(f"'{path}' cannot be read as ONNX ({error}). It may be truncated or another format") from error
+        reason = f"{str(error)[:LONGEST]}. It may be truncated or another format"
+        raise ModelError(f"'{path}' cannot be read as ONNX: {reason}") from error
     if not model.graph.node:
         raise ModelError(f"'{path}' holds no ONNX graph with nodes. It may be empty, truncated or another format")
     try:
@@ -109,11 +111,13 @@ def _check_text(graph: onnx.GraphProto) -> None:
         for node in graph.node:
             texts += [node.name, node.op_type, node.domain, *node.input, *node.output]
             texts += [attribute.name for attribute in node.attribute]
-        damaged = any(not (isinstance(text, str) and text.isprintable()) for text in texts)
+        damaged = any(not (isinstance(text, str) and text.isprintable() and len(text) <= LONGEST) for text in texts)
     except UnicodeDecodeError:
         damaged = True
     if damaged:
-        raise ModelError("it holds names that are no text. The file is damaged: export it again")
+        raise ModelError(
+            f"it holds names that are no text, or of more than {LONGEST} characters. Shorten them, or export it again"
+        )
 
 
 def _input_type(item: onnx.ValueInfoProto) -> tuple[tuple[int | None, ...], np.dtype[Any]]:

@@ -123,7 +123,7 @@ class Import:
         return value.shape
 
     def batched(self, shape: Shape) -> bool:
-        return bool(shape) and shape[0] == self.batch
+        return self.batch > 0 and shape[:1] == (self.batch,)
 
     def reshape(self, value: Moved, shape: Shape, wish: str) -> Moved:
         """The value in another ONNX shape, in raster order."""

@@ -11,14 +11,12 @@ import onnx
 from lutwright.frontend import ir
 from lutwright.frontend.onnx_import.chain import as_integers
 from lutwright.frontend.onnx_import.constants import LARGEST, common_step, on_grid
-from lutwright.frontend.onnx_import.state import FROM_INPUT, Import, Refused
+from lutwright.frontend.onnx_import.state import Import, Refused, activation
 from lutwright.frontend.onnx_import.values import (
     Constant,
     Lattice,
-    Pending,
     Product,
     Quantized,
-    Raw,
     Real,
     Value,
     reduced,
@@ -68,12 +66,8 @@ def product_of(x: Quantized, codes: np.dtype[Any] | None, w_scale: Real) -> Prod
 
 def integers(state: Import, node: onnx.NodeProto, value: Value | None) -> Quantized:
     """The value as integers with a scale."""
-    if isinstance(value, Raw):
-        raise Refused("its activations come from a model input that the graph does not quantize", FROM_INPUT)
-    if isinstance(value, Quantized):
-        return value
-    assert isinstance(value, Pending)
-    return as_integers(state, f"{node.name}_input", value)
+    value = activation(value)
+    return value if isinstance(value, Quantized) else as_integers(state, f"{node.name}_input", value)
 
 
 def lattice_of(value: Constant) -> Lattice:
@@ -81,6 +75,8 @@ def lattice_of(value: Constant) -> Lattice:
 
     The rows are those of the last axis of a matrix [K, N], and of the first axis of a kernel [N, C, ...].
     """
+    if not value.array.size:
+        raise Refused(f"its weights of shape {value.shape} are empty", "Check the model's constants")
     if not np.isfinite(value.array).all():
         raise Refused(
             "its weights hold NaN or infinity",
@@ -89,8 +85,6 @@ def lattice_of(value: Constant) -> Lattice:
     if value.lattice is not None:
         return value.lattice
     array = value.array.astype(np.float64)
-    if not array.size:
-        raise Refused(f"its weights of shape {array.shape} are empty", "Check the model's constants")
     if (array == np.round(array)).all() and np.abs(array).max() < LARGEST_INTEGER:
         return Lattice(array.astype(np.int64), np.broadcast_to(np.ones(()), array.shape), value.array.dtype)
     axis = -1 if array.ndim == 2 else 0
