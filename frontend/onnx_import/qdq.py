@@ -279,7 +279,7 @@ def _fused(state: Import, node: onnx.NodeProto, x: Quantized | Pending, grid: Co
         return _pair(state, node, value, top, grid)
     if kind in ("Sigmoid", "LeakyRelu") and len(plain) == 1:
         alpha, source = attribute(top.operator, "alpha", 0.01), value.source
-        return looked_up(state, node.name, source, kind, alpha, _codes_of(source), grid)
+        return looked_up(state, node.name, source, kind, alpha, codes_of(source), grid)
     return None
 
 
@@ -287,7 +287,7 @@ def _pair(state: Import, node: onnx.NodeProto, value: Pending, top: Apply, grid:
     """onnxruntime turns int8 groups into uint8 ones first, which moves the codes by 128 and can move their ties."""
     kind = top.operator.op_type
     left, right = (
-        Operand(item.index, _unsigned(_codes_of(source)), 128 if source.codes == np.int8 else 0)
+        Operand(item.index, _unsigned(codes_of(source)), 128 if source.codes == np.int8 else 0)
         for item in top.arguments
         if isinstance(item, Variable)
         for source in [value.sources[item.index]]
@@ -337,7 +337,8 @@ def _without_clips(value: Pending, grid: Codes) -> Pending:
     return Pending(value.sources, inner)
 
 
-def _codes_of(source: Quantized) -> Codes:
+def codes_of(source: Quantized) -> Codes:
+    """The grid of a tensor of codes."""
     assert source.codes is not None
     scale = source.scale.astype(np.float32).reshape(())
     zero = np.asarray(np.round(-source.offset / source.scale)).astype(np.int64).reshape(())

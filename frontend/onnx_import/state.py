@@ -35,6 +35,7 @@ from lutwright.frontend.onnx_import.values import (
 Moved = TypeVar("Moved", bound=Quantized | Pending)
 FROM_INPUT = "Name the grid of the model's input with --input, for example --input int8 or --input 'fixed<16,6>'"
 QUANTIZE = "Put a quantizer (Quant or QuantizeLinear) just before it, as `lutwright quantize` does"
+MICROSOFT = "com.microsoft"
 QONNX_DOMAINS = ("qonnx.custom_op.general", "onnx.brevitas", "finn.custom_op.general")
 
 
