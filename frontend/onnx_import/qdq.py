@@ -113,6 +113,7 @@ def quantize_linear(state: Import, node: onnx.NodeProto, inputs: list[Value | No
         result = _fused(state, node, x, grid)
         if result is not None:
             return [of_codes(result, grid)]
+        x = _with_rounded_bias(state, pending(x))
     return [quantize(state, node, x, quantizer_of(grid))]
 
 
@@ -311,6 +312,19 @@ def _with_added_bias(state: Import, node: onnx.NodeProto, value: Pending, grid: 
     product = with_bias(source.product, bias)
     assert product is not None
     return requantized(state, node.name, source, product, grid)
+
+
+def _with_rounded_bias(state: Import, value: Pending) -> Pending:
+    """A float bias is rounded to the grid of the sums, as executors do it, if nothing but Relu and Clip is between."""
+    inner: object = value.expression
+    while isinstance(inner, Apply) and inner.operator.op_type in ("Relu", "Clip"):
+        inner = inner.arguments[0]
+    if not isinstance(inner, Variable) or len(value.sources) > 1:
+        return value
+    given, rounded = state.rounded.get(value.source.node.name, (None, None))
+    if given is not value.source.offset or rounded is None:
+        return value
+    return Pending((replace(value.source, offset=rounded),), value.expression)
 
 
 def _without_clips(value: Pending, grid: Codes) -> Pending:
