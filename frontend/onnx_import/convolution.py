@@ -13,7 +13,7 @@ from lutwright.frontend.nodes import Conv
 from lutwright.frontend.nodes.windows import Window
 from lutwright.frontend.onnx_import.geometry import window_of
 from lutwright.frontend.onnx_import.joint import centred
-from lutwright.frontend.onnx_import.linear import with_bias
+from lutwright.frontend.onnx_import.linear import note_rounded, with_bias
 from lutwright.frontend.onnx_import.state import Import, Refused, attribute, constant, operator
 from lutwright.frontend.onnx_import.values import (
     Anything,
@@ -147,7 +147,10 @@ def convolve(
     lattice = lattice and replace(lattice, q=lattice.q.reshape(column.shape))
     term = Constant(c.reshape(column.shape), lattice)
     offset = reduced(aligned(result.offset, rank) + term.array.astype(np.float64))
-    return replace(result, offset=offset, product=with_bias(result.product, term))
+    summed = replace(result, offset=offset, product=with_bias(result.product, term))
+    if x.codes is not None and kernel.lattice.codes is not None and uniform and x.scale.size == 1:
+        note_rounded(state, result, summed, term, x.scale, column)
+    return summed
 
 
 def _fusible(

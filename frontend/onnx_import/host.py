@@ -6,6 +6,7 @@ constants are folded, quantizers written in plain operators.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,10 +16,11 @@ from onnx import helper
 from lutwright.errors import ModelError
 from lutwright.frontend import nodes
 from lutwright.frontend.ends import Ends
-from lutwright.frontend.onnx_import.interpreter import LAYERS
+from lutwright.frontend.onnx_import.interpreter import LAYERS, QUANTIZERS
+from lutwright.frontend.onnx_import.qdq import codes_of
 from lutwright.frontend.onnx_import.quantizer import Quantizer
 from lutwright.frontend.onnx_import.source import Source
-from lutwright.frontend.onnx_import.state import OPERATORS, Entry, Import, zeros_like
+from lutwright.frontend.onnx_import.state import MICROSOFT, OPERATORS, Entry, Import, attribute, zeros_like
 from lutwright.frontend.onnx_import.values import (
     Anything,
     Apply,
@@ -32,6 +34,7 @@ from lutwright.frontend.onnx_import.values import (
     pending,
     reduced,
 )
+from lutwright.frontend.onnx_import.weights import EIGHT_BITS
 from lutwright.frontend.onnx_import.writer import Writer
 
 INTEGERS = "lutwright_integers"  # the name of the integers in both models
@@ -47,7 +50,7 @@ def pre(
     part = _between(source, state, [entry.tensor], [source.input])
     assert part is not None
     writer = Writer(source.opset)
-    _copy(writer, state, *part)
+    _copy(writer, source, state, *part)
     value = state.values[entry.tensor]
     dtype = value.dtype if isinstance(value, (Raw, Quantized)) else source.dtype
     integers = entry.quantizer.emit(writer, entry.tensor, dtype)
@@ -95,7 +98,7 @@ def post(
         assert value is not None
         of_value = [reals[next(i for i, other in enumerate(sources) if other is item)] for item in value.sources]
         chain += _write(writer, value.expression, of_value, tensor)
-    _copy(writer, state, *part)
+    _copy(writer, source, state, *part)
     given = helper.make_tensor_value_info(INTEGERS, onnx.TensorProto.DOUBLE, (*lead, *ends.shape))
     return writer.model([given], source.outputs, "post"), chain + part[0]
 
@@ -212,17 +215,59 @@ def _between(
     return [node for node in source.nodes if node.output[0] in nodes], sorted(constants)
 
 
-def _copy(writer: Writer, state: Import, nodes: Sequence[onnx.NodeProto], constants: Sequence[str]) -> None:
+def _copy(
+    writer: Writer, source: Source, state: Import, nodes: Sequence[onnx.NodeProto], constants: Sequence[str]
+) -> None:
     for name in constants:
         value = state.values[name]
         assert isinstance(value, Constant)
         writer.constant(np.asarray(value.array), name)
+    fused = _fused_softmax(source, state, nodes)
     for node in nodes:
         quantizer = state.on_host.get(node.output[0])
-        if quantizer is None:
-            writer.nodes.append(node)
-        else:
+        if quantizer is not None:
             _requantize(writer, quantizer, zeros_like(state, state.values[node.input[0]]), node)
+        elif node.output[0] in fused:
+            _write_softmax(writer, state, fused[node.output[0]], node)
+        else:
+            writer.nodes.append(_of_its_domain(node, writer.opset))
+
+
+def _fused_softmax(source: Source, state: Import, nodes: Sequence[onnx.NodeProto]) -> dict[str, onnx.NodeProto]:
+    """Each Softmax of 8-bit codes that executors fuse with the quantizer after it, by the quantizer's output."""
+    readers = Counter([name for node in source.nodes for name in node.input] + list(source.outputs))
+    made, found = {node.output[0]: node for node in nodes if node.op_type == "Softmax"}, dict[str, onnx.NodeProto]()
+    for node in nodes:
+        softmax = made.get(node.input[0])
+        if softmax is None or node.op_type != "QuantizeLinear" or readers[node.input[0]] > 1 or len(node.input) < 3:
+            continue
+        x, scale, zero = (state.values[name] for name in (softmax.input[0], *node.input[1:3]))
+        assert isinstance(scale, Constant) and isinstance(zero, Constant)
+        plain = isinstance(x, Quantized) and x.codes in EIGHT_BITS and x.scale.size == x.offset.size == scale.array.size
+        if plain and scale.array.size == 1 and isinstance(x, Quantized) and x.codes == zero.array.dtype:
+            found[node.output[0]] = softmax
+    return found
+
+
+def _write_softmax(writer: Writer, state: Import, softmax: onnx.NodeProto, quantizer: onnx.NodeProto) -> None:
+    x = state.values[softmax.input[0]]
+    assert isinstance(x, Quantized)
+    grid = codes_of(x)
+    given = [writer.constant(part) for part in (grid.scale, grid.zero.astype(grid.dtype))]
+    q = writer.op("QuantizeLinear", softmax.input[0], *given)
+    axis = attribute(softmax, "axis", -1 if state.opset >= 13 else 1)
+    settings = {"domain": MICROSOFT, "axis": axis, "opset": state.opset}
+    writer.op("QLinearSoftmax", q, *given, *quantizer.input[1:3], output=quantizer.output[0], **settings)
+
+
+def _of_its_domain(node: onnx.NodeProto, opset: int) -> onnx.NodeProto:
+    """Before opset 21 only com.microsoft's quantizers have 16 and 4 bits; `source` reads them as ONNX's own."""
+    if node.op_type not in QUANTIZERS or opset >= 21:
+        return node
+    twin = onnx.NodeProto()
+    twin.CopyFrom(node)
+    twin.domain = MICROSOFT
+    return twin
 
 
 def _requantize(writer: Writer, quantizer: Quantizer, like: Anything | None, node: onnx.NodeProto) -> None:

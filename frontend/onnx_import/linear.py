@@ -17,6 +17,7 @@ from lutwright.frontend.onnx_import.values import (
     Lattice,
     Product,
     Quantized,
+    Real,
     Value,
     aligned,
     fits,
@@ -78,7 +79,18 @@ def gemm(state: Import, node: onnx.NodeProto, inputs: list[Value | None]) -> Seq
         result = replace(result, scale=np.asarray(result.scale * alpha))
     if not rest or rest[0] is None:
         return [result]
-    return [biased(result, rest[0], beta)]
+    summed = biased(result, rest[0], beta)
+    if isinstance(b, Constant) and result.product is not None and beta == 1:
+        note_rounded(state, result, summed, rest[0], result.product.x_scale, result.product.w_scale)
+    return [summed]
+
+
+def note_rounded(state: Import, sums: Quantized, biased: Quantized, bias: Value, x_scale: Real, w_scale: Real) -> None:
+    """A float bias as it is where executors round it to the grid of the sums of products of codes."""
+    if isinstance(bias, Constant) and bias.lattice is None:
+        step = np.asarray(x_scale, np.float32) * np.asarray(w_scale, np.float32)
+        real = (quantize_bias(bias.array, x_scale, w_scale) * step).astype(np.float32).astype(np.float64)
+        state.rounded[biased.node.name] = biased.offset, reduced(aligned(sums.offset, len(sums.shape)) + real)
 
 
 def biased(result: Quantized, bias: Value, beta: float = 1.0) -> Quantized:

@@ -113,6 +113,7 @@ def quantize_linear(state: Import, node: onnx.NodeProto, inputs: list[Value | No
         result = _fused(state, node, x, grid)
         if result is not None:
             return [of_codes(result, grid)]
+        x = _with_rounded_bias(state, pending(x))
     return [quantize(state, node, x, quantizer_of(grid))]
 
 
@@ -279,7 +280,7 @@ def _fused(state: Import, node: onnx.NodeProto, x: Quantized | Pending, grid: Co
         return _pair(state, node, value, top, grid)
     if kind in ("Sigmoid", "LeakyRelu") and len(plain) == 1:
         alpha, source = attribute(top.operator, "alpha", 0.01), value.source
-        return looked_up(state, node.name, source, kind, alpha, _codes_of(source), grid)
+        return looked_up(state, node.name, source, kind, alpha, codes_of(source), grid)
     return None
 
 
@@ -287,7 +288,7 @@ def _pair(state: Import, node: onnx.NodeProto, value: Pending, top: Apply, grid:
     """onnxruntime turns int8 groups into uint8 ones first, which moves the codes by 128 and can move their ties."""
     kind = top.operator.op_type
     left, right = (
-        Operand(item.index, _unsigned(_codes_of(source)), 128 if source.codes == np.int8 else 0)
+        Operand(item.index, _unsigned(codes_of(source)), 128 if source.codes == np.int8 else 0)
         for item in top.arguments
         if isinstance(item, Variable)
         for source in [value.sources[item.index]]
@@ -311,6 +312,19 @@ def _with_added_bias(state: Import, node: onnx.NodeProto, value: Pending, grid: 
     product = with_bias(source.product, bias)
     assert product is not None
     return requantized(state, node.name, source, product, grid)
+
+
+def _with_rounded_bias(state: Import, value: Pending) -> Pending:
+    """A float bias is rounded to the grid of the sums, as executors do it, if nothing but Relu and Clip is between."""
+    inner: object = value.expression
+    while isinstance(inner, Apply) and inner.operator.op_type in ("Relu", "Clip"):
+        inner = inner.arguments[0]
+    if not isinstance(inner, Variable) or len(value.sources) > 1:
+        return value
+    given, rounded = state.rounded.get(value.source.node.name, (None, None))
+    if given is not value.source.offset or rounded is None:
+        return value
+    return Pending((replace(value.source, offset=rounded),), value.expression)
 
 
 def _without_clips(value: Pending, grid: Codes) -> Pending:
@@ -337,7 +351,8 @@ def _without_clips(value: Pending, grid: Codes) -> Pending:
     return Pending(value.sources, inner)
 
 
-def _codes_of(source: Quantized) -> Codes:
+def codes_of(source: Quantized) -> Codes:
+    """The grid of a tensor of codes."""
     assert source.codes is not None
     scale = source.scale.astype(np.float32).reshape(())
     zero = np.asarray(np.round(-source.offset / source.scale)).astype(np.int64).reshape(())

@@ -18,7 +18,7 @@ from lutwright.frontend.onnx_import import convolution, fused, linear, pooling, 
 from lutwright.frontend.onnx_import.qdq import Codes, Operand
 from lutwright.frontend.onnx_import.quantize import quantize
 from lutwright.frontend.onnx_import.staircase import function, staircase_of
-from lutwright.frontend.onnx_import.state import Import, Refused, attribute, constant, operator
+from lutwright.frontend.onnx_import.state import MICROSOFT, Import, Refused, attribute, constant, operator
 from lutwright.frontend.onnx_import.values import (
     VARIABLE,
     Anything,
@@ -34,7 +34,6 @@ from lutwright.frontend.onnx_import.values import (
     Variable,
 )
 
-MICROSOFT = "com.microsoft"
 Inputs = list[Value | None]
 INT32 = np.dtype(np.int32)
 

@@ -56,6 +56,8 @@ def _on_host(state: Import, node: onnx.NodeProto, value: Host, quantizer: Quanti
 def _entry(state: Import, node: onnx.NodeProto, value: Raw, quantizer: Quantizer) -> Quantized:
     """The graph's Input: one quantizer on the host's tensors."""
     if state.entry is not None:
+        if _same(state.entry, node, quantizer):
+            return state.entry.value
         raise Refused(
             f"the unquantized input is quantized a second time (first at '{state.entry.tensor}')",
             "Quantize the input once, or name its grid with --input",
@@ -66,3 +68,15 @@ def _entry(state: Import, node: onnx.NodeProto, value: Raw, quantizer: Quantizer
     result = Quantized(entry, value.shape, batched, quantizer.scale, quantizer.offset, quantizer.dtype)
     state.entry = Entry(node.input[0], quantizer, result, node)
     return result
+
+
+def _same(entry: Entry, node: onnx.NodeProto, quantizer: Quantizer) -> bool:
+    """Whether the node quantizes the same tensor in the same way once more."""
+    first, old = entry.node, entry.quantizer
+    return (
+        first is not None
+        and (first.input[0], first.op_type, first.domain) == (node.input[0], node.op_type, node.domain)
+        and list(first.attribute) == list(node.attribute)
+        and (old.lo, old.hi, old.dtype) == (quantizer.lo, quantizer.hi, quantizer.dtype)
+        and all(map(np.array_equal, (*old.parameters, old.scale), (*quantizer.parameters, quantizer.scale)))
+    )

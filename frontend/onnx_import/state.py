@@ -35,6 +35,7 @@ from lutwright.frontend.onnx_import.values import (
 Moved = TypeVar("Moved", bound=Quantized | Pending)
 FROM_INPUT = "Name the grid of the model's input with --input, for example --input int8 or --input 'fixed<16,6>'"
 QUANTIZE = "Put a quantizer (Quant or QuantizeLinear) just before it, as `lutwright quantize` does"
+MICROSOFT = "com.microsoft"
 QONNX_DOMAINS = ("qonnx.custom_op.general", "onnx.brevitas", "finn.custom_op.general")
 
 
@@ -67,7 +68,8 @@ class Import:
     `entry` says where integers begin. `versions` has the operator set of each domain. `on_host` has the quantizers
     that the host runs, by the ONNX tensors that they make; `columns` what multiplies the results of Im2Col by
     weights [K, N] as a convolution, by the IR nodes of these results. `held` is how many bytes the constants take that
-    were computed.
+    were computed. `rounded` has by the IR nodes of sums the offset that a float bias gave them, and what it is where a
+    quantizer follows (`qdq`).
     """
 
     opset: int
@@ -82,6 +84,7 @@ class Import:
     versions: dict[str, int] = field(default_factory=dict)
     on_host: dict[str, Quantizer] = field(default_factory=dict)
     columns: dict[str, Callable[[onnx.NodeProto, Lattice], Quantized]] = field(default_factory=dict)
+    rounded: dict[str, tuple[Anything, Anything]] = field(default_factory=dict)
 
     def version(self, domain: str) -> int:
         """The version of a domain's operators: 1 where the model imports none, as QONNX has it."""
