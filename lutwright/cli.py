@@ -108,11 +108,12 @@ def planning(function: Callable[..., Any]) -> Callable[..., Any]:
         engines: tuple[str, ...],
         folds: tuple[str, ...],
         clock: float | None,
+        bound: Path | None,
         **rest: Any,
     ) -> Any:
         goal = parse_goal(fps=fps, latency=latency, smallest=smallest)
         pins = dict(map(parse_pin, engines))
-        options = flow.Options(grid, device, board, goal, pins, dict(map(parse_fold, folds)), clock)
+        options = flow.Options(grid, device, board, goal, pins, dict(map(parse_fold, folds)), clock, bound)
         return function(options=options, **rest)
 
     for option in reversed(
@@ -128,6 +129,12 @@ def planning(function: Callable[..., Any]) -> Callable[..., Any]:
             click.option("--engine", "engines", multiple=True, metavar="NODE=NAME", help="Pin a node's engine."),
             click.option("--fold", "folds", multiple=True, metavar="NODE=PExSIMD", help="Pin a node's folding."),
             click.option("--clock", type=float, metavar="MHZ", help="Clock to plan and build for."),
+            click.option(
+                "--bound",
+                type=click.Path(path_type=Path),
+                metavar="FILE.npz",
+                help="Accumulators only as wide as these inputs need: exact for them, larger sums wrap.",
+            ),
         )
     ):
         run = option(run)

@@ -10,6 +10,8 @@ from pathlib import Path
 from lutwright.boards.base import Board, board
 from lutwright.boards.pll import pll
 from lutwright.errors import OptionError
+from lutwright.files import load_samples
+from lutwright.frontend.bounds import bounded
 from lutwright.frontend.device import Device, device
 from lutwright.frontend.lowering import lower
 from lutwright.frontend.model import Model, load
@@ -24,7 +26,10 @@ Progress = Callable[..., None]
 
 @dataclass(frozen=True)
 class Options:
-    """The planning options: where the network goes, what for, and what is pinned."""
+    """The planning options: where the network goes, what for, and what is pinned.
+
+    `bound`: samples whose sums the accumulators hold, and no more.
+    """
 
     grid: str | None = None
     device: str | None = None
@@ -33,6 +38,7 @@ class Options:
     engines: Mapping[str, str] = field(default_factory=dict)
     folds: Mapping[str, Folding] = field(default_factory=dict)
     clock_mhz: float | None = None
+    bound: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -82,6 +88,10 @@ def design(path: Path, options: Options, progress: Progress, default_device: str
     progress("import")
     model = load(path, options.grid)
     model = replace(model, graph=lower(model.graph))
+    if options.bound is not None:
+        progress("bound the accumulators")
+        samples = load_samples(options.bound)
+        model = replace(model, graph=bounded(model.graph, model.encode(samples.inputs)))
     progress("plan")
     chosen = plan(
         model.graph, chip, options.goal, engines=options.engines, folds=options.folds, clock_mhz=clock,

@@ -14,10 +14,14 @@ from lutwright.frontend.nodes.linear import as_integers, exact_type, largest_sum
 
 @dataclass(frozen=True, eq=False)
 class Dense(Node):
-    """y[..., n] = bias[n] + sum over k of weight[n, k] * x[..., k]; weight is int64 [N, K], bias int64 [N]."""
+    """y[..., n] = bias[n] + sum over k of weight[n, k] * x[..., k]; weight is int64 [N, K], bias int64 [N].
+
+    `wraps`: y is held in the width and sign of the node's type only, modulo 2 ** width (see `frontend.bounds`).
+    """
 
     weight: Array
     bias: Array
+    wraps: bool = False
 
     @cached_property
     def weight_type(self) -> Type:
@@ -38,7 +42,8 @@ class Dense(Node):
     def evaluate(self, *inputs: Array) -> Array:
         (x,) = inputs
         kind = exact_type(largest_sum(self.weight, x))
-        return as_integers(x.astype(kind) @ self.weight.T.astype(kind)) + self.bias
+        y = as_integers(x.astype(kind) @ self.weight.T.astype(kind)) + self.bias
+        return ((y - self.type.lo) & ((1 << self.type.width) - 1)) + self.type.lo if self.wraps else y
 
     def infer(self, *inputs: Type) -> Type:
         (x,) = inputs
@@ -48,5 +53,7 @@ class Dense(Node):
                 f"'{self.name}' has weights {self.weight.shape} and biases {self.bias.shape}, "
                 f"its input {x.channels} channels"
             )
-        interval = weighted_interval(self.name, self.weight, self.bias, x.lo, x.hi)
-        return Type((*x.shape[:-1], rows), *interval)
+        shape = (*x.shape[:-1], rows)
+        if self.wraps:
+            return Type(shape, self.type.lo, self.type.hi)
+        return Type(shape, *weighted_interval(self.name, self.weight, self.bias, x.lo, x.hi))
