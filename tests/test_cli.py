@@ -315,7 +315,14 @@ def test_an_interrupted_build_leaves_nothing(number: signal.Signals, tmp_path: P
     out, cache = tmp_path / "out", tmp_path / "cache"
     command = [sys.executable, "-m", "lutwright.cli", "build", MODEL, "--board", "icebreaker", "-o", str(out), "--json"]
     environment = os.environ | {"XDG_CACHE_HOME": str(cache)}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as process:
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment,
+        # A background job of a shell inherits that SIGINT is ignored; a user's terminal does not give it so.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
         while not out.exists() and process.poll() is None:
             time.sleep(0.05)
         process.send_signal(number)
