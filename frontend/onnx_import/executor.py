@@ -21,6 +21,7 @@ from lutwright.frontend.onnx_import.values import Anything
 IR_VERSION = 10
 WIDE_QUANTIZERS = 21  # the opset whose quantizers have 16 and 4 bits; those of com.microsoft have them in any
 MOST_SESSIONS = 256
+KERNEL_FAILED = "status code returned while running"  # onnxruntime's exceptions have no type of their own for this
 _sessions: dict[bytes, Any] = {}
 
 
@@ -55,7 +56,9 @@ def execute(node: onnx.NodeProto, inputs: Sequence[Anything | None], opset: int)
                 _sessions.clear()
             _sessions[key] = session(model)
         outputs = _sessions[key].run(None, feed)
-    except Exception:
+    except Exception as refusal:
+        if KERNEL_FAILED in str(refusal):  # the inputs are wrong, and ONNX's reference may never end
+            raise OperatorFailed(str(refusal).splitlines()[0].rpartition("Status Message: ")[2]) from refusal
         try:
             outputs = ReferenceEvaluator(model).run(None, feed)
         except Exception as error:

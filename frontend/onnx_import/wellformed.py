@@ -41,7 +41,7 @@ def check(node: onnx.NodeProto, opset: int, inputs: Sequence[Value | None]) -> N
             return
         model = shape_inference.infer_shapes(_alone(node, opset, inputs), strict_mode=True, data_prop=True)
     except BROKEN as error:
-        reason = str(error).splitlines()[0].rpartition("] ")[2].rpartition("): ")[2]
+        reason = str(error).splitlines()[0].rpartition("] ")[2].rpartition("): ")[2].rstrip(".")
         found = f"its attributes and inputs (shapes {', '.join(map(str, shapes)) or 'none'})"
         raise Refused(f"{found} break its operator's definition: {reason}", EXPORT_AGAIN) from None
     for item in model.graph.value_info:
