@@ -90,7 +90,7 @@ def function(state: Import, value: Pending, levels: Levels, parameters: Sequence
     axes, rank = varying_axes(value, parameters), len(value.shape)
 
     def cut(array: Anything) -> Anything:
-        return cut_to(array, value, axes)
+        return array.reshape(()) if array.size == 1 else cut_to(array, value, axes)
 
     scales = [(cut(source.scale), cut(source.offset)) for source in value.sources]
     expression = map_constants(value.expression, cut)

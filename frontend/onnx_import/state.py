@@ -198,6 +198,8 @@ class Import:
         """The value after a move of elements: `move` acts on arrays of the tensor's full shape, `build` on IR nodes."""
 
         def moved(array: Anything) -> Anything:
+            if array.size == 1:
+                return array.reshape(())  # a scalar stays one: Clip takes no other bounds
             return reduced(move(np.broadcast_to(array, value.shape)))
 
         def quantized(source: Quantized) -> Quantized:
