@@ -5,7 +5,7 @@ from __future__ import annotations
 from lutwright.frontend.device import DEVICES
 from lutwright.frontend.ir import Input, Node, Type
 from lutwright.frontend.lowering import PLANE, slides, unfolded_dense
-from lutwright.frontend.nodes import ArgMax, Conv, Dense, Pool, Reshape, Table, Threshold, Unfold
+from lutwright.frontend.nodes import Add, ArgMax, Concat, Conv, Dense, Multiply, Pool, Reshape, Table, Threshold, Unfold
 from lutwright.hdl.engines.registry import engines
 
 
@@ -25,7 +25,7 @@ def hardware(node: Node, *inputs: Type) -> tuple[str, ...]:
                 for name, engine in engines().items()
                 if any(engine.supports(node, x, device) is None for device in devices)
             )
-        case Threshold() | Table() | ArgMax():
+        case Threshold() | Table() | ArgMax() | Add() | Multiply() | Concat():
             return (type(node).__name__.lower(),)
         case Unfold() | Pool() | Conv() if slides(node):
             return ("window",)

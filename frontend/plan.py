@@ -19,6 +19,7 @@ from lutwright.frontend.nodes import Dense
 from lutwright.frontend.planning import Fps, Goal, Latency, Plan, Smallest
 from lutwright.frontend.search import Search, Solution
 from lutwright.hdl.engines.base import Cost, Folding
+from lutwright.hdl.sizing import sized
 
 HOST_LINK = Cost(700, 500, 3, 0, 0)
 # What a plan without a goal takes at most, the first that fits: a share of every resource, and LUTs, because place and
@@ -66,7 +67,8 @@ def plan(
         case None:
             found = (_fastest(search, candidates, *room) for room in COMFORT)
             chosen = next((solution for solution in found if solution is not None), smallest)
-    return Plan(device, chosen.nodes, tuple(_explain(search, chosen, goal, candidates, clock_mhz)))
+    explanation = tuple(_explain(search, chosen, goal, candidates, clock_mhz))
+    return sized(graph, Plan(device, chosen.nodes, explanation))
 
 
 def _fastest(search: Search, candidates: Sequence[int], *room: float) -> Solution | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lutwright.frontend.device import Device
 from lutwright.hdl.engines.base import Folding
@@ -39,8 +39,12 @@ class NodePlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """`nodes` names every node but Input and Reshape; `explanation` says line by line why these foldings."""
+    """`nodes` names every node but Input and Reshape; `explanation` says line by line why these foldings.
+
+    `queues`: beats, by `node:input`, that wait where streams meet; 0 is no queue (`lutwright.hdl.sizing`).
+    """
 
     device: Device
     nodes: Mapping[str, NodePlan]
     explanation: tuple[str, ...] = ()
+    queues: Mapping[str, int] = field(default_factory=dict)

@@ -1,12 +1,13 @@
 """The planner's search: the ways to build every node, and the cheapest choice for a target interval.
 
 Cheap means a small share of the device, summed over LUTs, block RAMs and DSPs; an adapter between unequal lanes counts
-too (a shortest path along the chain).
+too (a beam search along the nodes, whose state are the lanes of the streams that are still to be taken).
 """
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -14,14 +15,17 @@ from lutwright.errors import PlanError
 from lutwright.frontend.device import Device
 from lutwright.frontend.ir import Graph, Node, Type
 from lutwright.frontend.lowering import slides
-from lutwright.frontend.nodes import Dense, Unfold
+from lutwright.frontend.nodes import Concat, Dense, Unfold
 from lutwright.frontend.planning import NodePlan, Plan
+from lutwright.hdl.assembly import origin, work
 from lutwright.hdl.beats import Beats
+from lutwright.hdl.branch import concat_lanes
 from lutwright.hdl.cost import adapter_cost, unit_cost, units
 from lutwright.hdl.engines.base import Cost, Folding
 from lutwright.hdl.engines.foldings import useful_parts
 from lutwright.hdl.engines.registry import engines
-from lutwright.hdl.network import Network, work
+from lutwright.hdl.network import Network
+from lutwright.hdl.sizing import sized
 
 FILL = 0.85  # LUTs and FFs that place and route can be expected to fill
 XC7 = Cost(50_000, 100_000, 75, 120, 0)  # xc7 is for synthesis only: planned as for a middling part
@@ -46,14 +50,19 @@ class Search:
     engines: Mapping[str, str]
     folds: Mapping[str, Folding]
     reserve: Cost
-    steps: list[tuple[Node, Type]] = field(init=False)
+    steps: tuple[Node, ...] = field(init=False)
     options: dict[str, list[Option]] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.steps = list(work(self.graph))
-        _check_pins(self.steps, self.engines, self.folds)
-        self.options = {node.name: self._options(node, x) for node, x in self.steps if isinstance(node, Dense)}
-        self.options |= {node.name: self._windows(node, x) for node, x in self.steps if slides(node)}
+        self.steps = work(self.graph)
+        self.readers = Counter(origin(self.graph, name) for node in self.steps for name in node.inputs)
+        _check_pins(self.graph, self.steps, self.engines, self.folds)
+        self.options = {}
+        for node in self.steps:
+            if isinstance(node, Dense):
+                self.options[node.name] = self._options(node, *self.graph.types(node))
+            elif slides(node):
+                self.options[node.name] = self._windows(node, *self.graph.types(node))
 
     @property
     def limits(self) -> dict[str, float]:
@@ -106,7 +115,7 @@ class Search:
         if not lanes:
             raise PlanError(f"--fold {node.name} must have lanes that divide its {x.channels} channels, not {fold}")
         kind = type(node).__name__.lower()
-        return [Option(kind, Folding(count, count), unit_cost(node, x, count, self.device)) for count in lanes]
+        return [Option(kind, Folding(count, count), unit_cost(node, (x,), count, self.device)) for count in lanes]
 
     def candidates(self) -> list[int]:
         """Every interval that some option has, ascending."""
@@ -115,7 +124,7 @@ class Search:
     @property
     def longest(self) -> int:
         """An interval that every option meets."""
-        return self.candidates()[-1] + max(node.type.size for node, _ in self.steps) * 4
+        return self.candidates()[-1] + max(node.type.size for node in self.steps) * 4
 
     def solve(self, interval: int, haste: float = 0.0) -> Solution | None:
         """The cheapest choice in which no node takes more than `interval` cycles, or None.
@@ -126,41 +135,72 @@ class Search:
         def price(cost: Cost) -> float:
             return self.weight(cost) + haste * cost.cycles
 
-        paths: list[tuple[float, Beats | None, tuple[Step, ...]]] = [(0.0, None, ())]
-        for node, x in self.steps:
-            best: dict[int, tuple[float, Beats | None, tuple[Step, ...]]] = {}
-            for weight, beats, path in paths:
-                for option in self._fitting(node, x, beats, interval, price):
-                    step = self._join(node, x, beats, option)
+        paths = [Path(0.0, {}, ())]
+        left = Counter(self.readers)
+        for node in self.steps:
+            sources = [origin(self.graph, name) for name in node.inputs]
+            left.subtract(sources)
+            best: dict[tuple[int, ...], Path] = {}
+            for path in paths:
+                beats = [path.streams.get(source) for source in sources]
+                for option in self._fitting(node, beats, interval, price):
+                    step = self._join(node, beats, option)
                     if step.cost.cycles > interval:
                         continue
-                    total = weight + price(step.cost)
-                    out = Beats(node.type, option.folding.pe)
-                    if out.lanes not in best or total < best[out.lanes][0]:
-                        best[out.lanes] = (total, out, (*path, step))
-            paths = sorted(best.values(), key=lambda path: path[0])[:BEAM]
-        return Solution(self, paths[0][2]) if paths else None
+                    # The network's input has the lanes of the first node that takes it.
+                    first = {} if path.steps else {sources[0]: Beats(self.graph.types(node)[0], option.folding.simd)}
+                    streams = {**path.streams, **first, node.name: Beats(node.type, option.folding.pe)}
+                    open_ = {name: beats for name, beats in streams.items() if left[name] or name == node.name}
+                    key = tuple(beats.lanes for beats in open_.values())
+                    found = Path(path.weight + price(step.cost), open_, (*path.steps, step))
+                    if key not in best or found.weight < best[key].weight:
+                        best[key] = found
+            paths = sorted(best.values(), key=lambda path: path.weight)[:BEAM]
+        return Solution(self, paths[0].steps) if paths else None
 
     def _fitting(
-        self, node: Node, x: Type, beats: Beats | None, interval: int, price: Callable[[Cost], float]
+        self, node: Node, beats: Sequence[Beats | None], interval: int, price: Callable[[Cost], float]
     ) -> Sequence[Option]:
         if node.name in self.options:
             fast = [option for option in self.options[node.name] if option.cost.cycles <= interval]
             return sorted(fast, key=lambda option: price(option.cost))[:BEAM]
-        # The first node takes as many lanes as it needs to be done in time.
-        lanes = min(x.channels, -(-x.size // interval)) if beats is None else beats.lanes
+        inputs = self.graph.types(node)
+        x = inputs[0]
+        # As many lanes as an input has; the first node takes as many as it needs to be done in time.
+        needed = min(x.channels, -(-x.size // interval))
+        lanes = {needed if stream is None else stream.lanes for stream in beats}
+        if len(beats) > 1:
+            lanes.add(needed)
+        if isinstance(node, Concat):
+            possible = concat_lanes(node, inputs)
+            lanes = {max(lane for lane in possible if lane <= count) for count in lanes} | {possible[-1]}
         if fold := self.folds.get(node.name):
-            lanes = fold.simd
-        pe = 1 if node.type.channels == 1 and x.channels > 1 else lanes
+            lanes = {fold.simd}
         names = units(node, x)
         if node.name in self.engines:
             names = tuple(name for name in names if name == self.engines[node.name])
-        return [Option(name, Folding(pe, lanes), unit_cost(node, x, lanes, self.device, name)) for name in names]
+        one = node.type.channels == 1 and x.channels > 1
+        return [
+            Option(name, Folding(1 if one else count, count), unit_cost(node, inputs, count, self.device, name))
+            for name in names
+            for count in sorted(lanes)
+        ]
 
-    def _join(self, node: Node, x: Type, beats: Beats | None, option: Option) -> Step:
-        target = Beats(x, option.folding.simd)
-        joint = adapter_cost(beats, target, self.device) if beats is not None else Cost(0, 0, 0, 0, target.per_frame)
-        return Step(node, option, option.cost + joint)
+    def _join(self, node: Node, beats: Sequence[Beats | None], option: Option) -> Step:
+        cost = option.cost
+        for x, source in zip(self.graph.types(node), beats, strict=True):
+            target = Beats(x, option.folding.simd)
+            cost += Cost(0, 0, 0, 0, target.per_frame) if source is None else adapter_cost(source, target, self.device)
+        return Step(node, option, cost)
+
+
+@dataclass(frozen=True)
+class Path:
+    """The nodes so far with their options, what they weigh, and the streams that later nodes take, by node."""
+
+    weight: float
+    streams: Mapping[str, Beats]
+    steps: tuple[Step, ...]
 
 
 @dataclass(frozen=True)
@@ -200,7 +240,9 @@ class Solution:
     @property
     def latency(self) -> int:
         """Cycles from the first beat in to the last beat out, exactly."""
-        return Network(self.search.graph, Plan(self.search.device, self.nodes)).timing().latency
+        return (
+            Network(self.search.graph, sized(self.search.graph, Plan(self.search.device, self.nodes))).timing().latency
+        )
 
     @property
     def bottleneck(self) -> Step:
@@ -212,8 +254,8 @@ class Solution:
         return max(self.shares, key=lambda name: self.shares[name])
 
 
-def _check_pins(steps: Sequence[tuple[Node, Type]], names: Mapping[str, str], folds: Mapping[str, Folding]) -> None:
-    nodes = {node.name: (node, x) for node, x in steps}
+def _check_pins(graph: Graph, steps: Sequence[Node], names: Mapping[str, str], folds: Mapping[str, Folding]) -> None:
+    nodes = {node.name: (node, graph.types(node)[0]) for node in steps}
     for option, pins in (("--engine", names), ("--fold", folds)):
         for name in pins:
             if name not in nodes:

@@ -12,7 +12,7 @@ from lutwright.frontend.device import Device
 from lutwright.frontend.ir import Type
 from lutwright.hdl.beats import Beats
 from lutwright.hdl.engines.base import Cost
-from lutwright.hdl.timing import Control
+from lutwright.hdl.tokens import Stages, packer, serializer
 from lutwright.hdl.unit import Unit
 
 
@@ -29,8 +29,8 @@ class Serializer(Unit):
         self.parts = min(wide // narrow, self.o_beats.per_vector)
         self.final_parts = self.o_beats.per_vector - (self.i_beats.per_vector - 1) * self.parts
 
-    def control(self) -> Control:
-        return SerializerControl(self.i_beats.per_vector, self.parts, self.final_parts)
+    def control(self) -> Stages:
+        return serializer(self.i_beats.per_vector, self.parts, self.final_parts)
 
     def cost(self, device: Device) -> Cost:
         """A register a bit of the wide beat, and a LUT for each bit that is shifted into."""
@@ -67,28 +67,6 @@ class Serializer(Unit):
         return m
 
 
-class SerializerControl:
-    """The twin of Serializer: narrow beats held, and wide beats of this vector taken."""
-
-    def __init__(self, folds: int, parts: int, final_parts: int) -> None:
-        self.folds, self.parts, self.final_parts = folds, parts, final_parts
-        self.held = self.fold = 0
-
-    def valid(self, i_valid: bool) -> bool:
-        return self.held > 0
-
-    def ready(self, o_ready: bool) -> bool:
-        return self.held == 0 or (self.held == 1 and o_ready)
-
-    def tick(self, i_fire: bool, o_fire: bool) -> None:
-        self.held -= o_fire
-        if i_fire:
-            self.fold += 1
-            self.held = self.parts
-            if self.fold == self.folds:
-                self.fold, self.held = 0, self.final_parts
-
-
 class Packer(Unit):
     """From few lanes to a multiple of them: narrow beats are collected; a vector's end is filled up with zeros.
 
@@ -103,8 +81,8 @@ class Packer(Unit):
         self.parts = min(wide // narrow, self.i_beats.per_vector)
         self.final_parts = self.i_beats.per_vector - (self.o_beats.per_vector - 1) * self.parts
 
-    def control(self) -> Control:
-        return PackerControl(self.o_beats.per_vector, self.parts, self.final_parts)
+    def control(self) -> Stages:
+        return packer(self.o_beats.per_vector, self.parts, self.final_parts)
 
     def cost(self, device: Device) -> Cost:
         """A register a bit of the wide beat, and a LUT for each bit that a vector's end may leave to be cleared."""
@@ -137,30 +115,6 @@ class Packer(Unit):
                     with m.Elif(part == 0):
                         m.d.sync += register.eq(0)
         return m
-
-
-class PackerControl:
-    """The twin of Packer: narrow beats collected of this wide beat, and wide beats of this vector."""
-
-    def __init__(self, folds: int, parts: int, final_parts: int) -> None:
-        self.folds, self.parts, self.final_parts = folds, parts, final_parts
-        self.part = self.fold = 0
-        self.full = False
-
-    def valid(self, i_valid: bool) -> bool:
-        return self.full
-
-    def ready(self, o_ready: bool) -> bool:
-        return o_ready or not self.full
-
-    def tick(self, i_fire: bool, o_fire: bool) -> None:
-        if o_fire:
-            self.full = False
-        if i_fire:
-            self.part += 1
-            if self.part == (self.final_parts if self.fold == self.folds - 1 else self.parts):
-                self.part, self.full = 0, True
-                self.fold = (self.fold + 1) % self.folds
 
 
 def common_lanes(source: Beats, target: Beats) -> int:

@@ -10,7 +10,7 @@ from lutwright.frontend.nodes import ArgMax
 from lutwright.hdl.beats import Beats
 from lutwright.hdl.compare import exceeds
 from lutwright.hdl.engines.base import Cost
-from lutwright.hdl.timing import Control, Pipeline
+from lutwright.hdl.tokens import Stages, pipeline
 from lutwright.hdl.unit import Unit
 
 
@@ -27,8 +27,8 @@ class ArgMaxUnit(Unit):
         self.used = min(lanes, x.channels)
         self.depth = (self.used - 1).bit_length() + 1
 
-    def control(self) -> Control:
-        return Pipeline(self.depth, every=self.i_beats.per_vector)
+    def control(self) -> Stages:
+        return pipeline(self.depth, every=self.i_beats.per_vector)
 
     def cost(self, device: Device) -> Cost:
         """Predicted resources of ArgMaxUnit; a compare is one LUT a bit, and so is a choice."""

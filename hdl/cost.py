@@ -7,10 +7,11 @@ from functools import lru_cache
 from lutwright.errors import GraphError
 from lutwright.frontend.device import Device
 from lutwright.frontend.ir import Node, Type
-from lutwright.frontend.nodes import ArgMax, Conv, Pool, Table, Threshold, Unfold
+from lutwright.frontend.nodes import Add, ArgMax, Concat, Conv, Multiply, Pool, Table, Threshold, Unfold
 from lutwright.hdl.adapt import adapters
 from lutwright.hdl.argmax import ArgMaxUnit
 from lutwright.hdl.beats import Beats
+from lutwright.hdl.branch import Concatenate, Elementwise
 from lutwright.hdl.engines.base import Cost
 from lutwright.hdl.reduce import WindowReduce
 from lutwright.hdl.requantize import REQUANTIZE, RequantizeUnit, fixed_point
@@ -26,8 +27,9 @@ def units(node: Node, x: Type) -> tuple[str, ...]:
 
 
 @lru_cache(4096)
-def unit_cost(node: Node, x: Type, lanes: int, device: Device, name: str = "") -> Cost:
+def unit_cost(node: Node, inputs: tuple[Type, ...], lanes: int, device: Device, name: str = "") -> Cost:
     """What is no engine's, with `lanes` lanes in; `name` is one of `units`."""
+    x = inputs[0]
     match node:
         case Threshold() if name == REQUANTIZE:
             return RequantizeUnit(node, x, lanes).cost(device)
@@ -41,6 +43,10 @@ def unit_cost(node: Node, x: Type, lanes: int, device: Device, name: str = "") -
             return SlidingWindow(x, node.window, lanes, node.pad_value).cost(device)
         case Pool() | Conv():
             return WindowReduce(node, x, lanes).cost(device)
+        case Add() | Multiply():
+            return Elementwise(node, inputs, lanes).cost(device)
+        case Concat():
+            return Concatenate(node, inputs, lanes).cost(device)
     raise GraphError(f"'{node.name}' is a {type(node).__name__}, for which there is no hardware yet")
 
 

@@ -10,7 +10,7 @@ from lutwright.frontend.device import Device
 from lutwright.hdl.beats import Beats
 from lutwright.hdl.engines.base import Cost
 from lutwright.hdl.rom import brams_of
-from lutwright.hdl.timing import Control
+from lutwright.hdl.tokens import Stages, queue, register_slice
 from lutwright.hdl.unit import Unit
 
 
@@ -18,7 +18,7 @@ class Fifo(Unit):
     """A queue of `depth` beats.
 
     Ports: i, o: `beats`. Latency: 2 cycles. Throughput: one beat a cycle. `i.ready` and `o.valid` depend on registers
-    only. All but one of the beats are in a memory.
+    only. All but one of the beats are in a memory. `level`: how many are in.
     """
 
     cuts_ready = True
@@ -28,9 +28,10 @@ class Fifo(Unit):
             raise OptionError(f"a FIFO's depth must be at least 2, not {depth}")
         super().__init__(beats, beats)
         self.depth = depth
+        self.level = Signal(range(depth + 1))
 
-    def control(self) -> Control:
-        return FifoControl(self.depth)
+    def control(self) -> Stages:
+        return queue(self.depth)
 
     def cost(self, device: Device) -> Cost:
         """Its words in block RAMs, beside them what passes on a word that is just being written."""
@@ -48,31 +49,9 @@ class Fifo(Unit):
             self.o.payload.eq(queue.r_data),
             self.o.valid.eq(queue.r_rdy),
             queue.r_en.eq(self.o.ready),
+            self.level.eq(queue.level),
         ]
         return m
-
-
-class FifoControl:
-    """The twin of Fifo: `stored` beats in the memory, and whether there is one at its output."""
-
-    def __init__(self, depth: int) -> None:
-        self.room = depth - 1
-        self.stored = 0
-        self.out = False
-
-    def valid(self, i_valid: bool) -> bool:
-        return self.out
-
-    def ready(self, o_ready: bool) -> bool:
-        return self.stored < self.room
-
-    def tick(self, i_fire: bool, o_fire: bool) -> None:
-        if o_fire:
-            self.out = False
-        if self.stored and not self.out:
-            self.out = True
-            self.stored -= 1
-        self.stored += i_fire
 
 
 class Slice(Unit):
@@ -86,8 +65,8 @@ class Slice(Unit):
     def __init__(self, beats: Beats) -> None:
         super().__init__(beats, beats)
 
-    def control(self) -> Control:
-        return SliceControl()
+    def control(self) -> Stages:
+        return register_slice()
 
     def cost(self, device: Device) -> Cost:
         """Predicted resources of Slice."""
@@ -106,19 +85,3 @@ class Slice(Unit):
         with m.Elif(self.i.valid & ~full):
             m.d.sync += [spare.eq(self.i.payload), full.eq(1)]
         return m
-
-
-class SliceControl:
-    """The twin of Slice: how many of its two registers hold a beat."""
-
-    def __init__(self) -> None:
-        self.held = 0
-
-    def valid(self, i_valid: bool) -> bool:
-        return self.held > 0
-
-    def ready(self, o_ready: bool) -> bool:
-        return self.held < 2
-
-    def tick(self, i_fire: bool, o_fire: bool) -> None:
-        self.held += i_fire - o_fire

@@ -7,7 +7,7 @@ from amaranth import Module, Mux, Signal
 from lutwright.frontend.device import Device
 from lutwright.hdl.beats import Beats
 from lutwright.hdl.engines.base import Cost
-from lutwright.hdl.timing import Control
+from lutwright.hdl.tokens import Stages
 from lutwright.hdl.unit import Unit
 
 
@@ -22,8 +22,8 @@ class FrameGuard(Unit):
     def __init__(self, beats: Beats) -> None:
         super().__init__(beats, beats)
 
-    def control(self) -> Control:
-        return Wire()
+    def control(self) -> Stages:
+        return ()
 
     def cost(self, device: Device) -> Cost:
         """Predicted resources of FrameGuard."""
@@ -51,16 +51,3 @@ class FrameGuard(Unit):
         with m.If(dropping & self.i.valid):
             m.d.sync += dropping.eq(~self.i.payload.last)
         return m
-
-
-class Wire:
-    """The twin of a guard whose frames are well formed."""
-
-    def valid(self, i_valid: bool) -> bool:
-        return i_valid
-
-    def ready(self, o_ready: bool) -> bool:
-        return o_ready
-
-    def tick(self, i_fire: bool, o_fire: bool) -> None:
-        pass

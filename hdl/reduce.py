@@ -15,7 +15,7 @@ from lutwright.hdl.beats import Beats
 from lutwright.hdl.engines.base import Cost
 from lutwright.hdl.engines.multiply import in_dsp
 from lutwright.hdl.rom import concatenated, rom, rom_cost
-from lutwright.hdl.timing import Chain, Control, Pipeline
+from lutwright.hdl.tokens import Stages, pipeline
 from lutwright.hdl.unit import Unit
 from lutwright.hdl.window import SlidingWindow
 
@@ -41,8 +41,8 @@ class WindowReduce(Unit):
         self.places, self.blocks = math.prod(node.window.kernel), self.window.blocks
         self.depth = 3 if self.weighted else 2
 
-    def control(self) -> Control:
-        return Chain([self.window.control(), Pipeline(self.depth, every=self.places)])
+    def control(self) -> Stages:
+        return (*self.window.control(), *pipeline(self.depth, every=self.places))
 
     def weight_words(self) -> list[int]:
         """The lanes' weights for each block of channels and place."""

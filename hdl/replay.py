@@ -9,7 +9,7 @@ from lutwright.errors import PlanError
 from lutwright.frontend.ir import Type
 from lutwright.hdl.beats import Beats
 from lutwright.hdl.engines.base import StreamComponent
-from lutwright.hdl.timing import Control
+from lutwright.hdl.tokens import Stages, replay
 
 
 class ReplayBuffer(StreamComponent):
@@ -28,8 +28,8 @@ class ReplayBuffer(StreamComponent):
         super().__init__(Beats(x, lanes), Beats(Type((*x.shape[:-1], times, x.channels), x.lo, x.hi), lanes))
         self.times = times
 
-    def control(self) -> Control:
-        return ReplayControl(self.i_beats.per_vector, self.times)
+    def control(self) -> Stages:
+        return replay(self.i_beats.per_vector, self.times)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -67,32 +67,3 @@ class ReplayBuffer(StreamComponent):
                 m.d.sync += [w_beat.eq(0), w_bank.eq(~w_bank)]
                 m.d.sync += [full.bit_select(w_bank, 1).eq(1), last.bit_select(w_bank, 1).eq(self.i.payload.last)]
         return m
-
-
-class ReplayControl:
-    """The twin of ReplayBuffer."""
-
-    def __init__(self, beats: int, times: int) -> None:
-        self.beats, self.times = beats, times
-        self.full = [False, False]
-        self.w_bank = self.r_bank = self.w_beat = self.r_beat = self.time = 0
-
-    def valid(self, i_valid: bool) -> bool:
-        return self.full[self.r_bank] or (self.w_bank == self.r_bank and self.r_beat != self.w_beat)
-
-    def ready(self, o_ready: bool) -> bool:
-        return not self.full[self.w_bank]
-
-    def tick(self, i_fire: bool, o_fire: bool) -> None:
-        if o_fire:
-            self.r_beat += 1
-            if self.r_beat == self.beats:
-                self.r_beat, self.time = 0, self.time + 1
-                if self.time == self.times:
-                    self.full[self.r_bank] = False
-                    self.time, self.r_bank = 0, 1 - self.r_bank
-        if i_fire:
-            self.w_beat += 1
-            if self.w_beat == self.beats:
-                self.full[self.w_bank] = True
-                self.w_beat, self.w_bank = 0, 1 - self.w_bank

@@ -16,7 +16,7 @@ from lutwright.hdl.beats import Beats
 from lutwright.hdl.engines.base import Cost
 from lutwright.hdl.engines.multiply import in_dsp
 from lutwright.hdl.rom import concatenated, rom, rom_cost
-from lutwright.hdl.timing import Control, Pipeline
+from lutwright.hdl.tokens import Stages, pipeline
 from lutwright.hdl.unit import Unit
 
 REQUANTIZE = "requantize"  # its name in plans, where "threshold" is the search
@@ -144,8 +144,8 @@ class RequantizeUnit(Unit):
             for factor, term in zip(*rows, strict=True)
         ]
 
-    def control(self) -> Control:
-        return Pipeline(4)
+    def control(self) -> Stages:
+        return pipeline(4)
 
     def cost(self, device: Device) -> Cost:
         """In each lane a multiplier, an adder and two comparisons; the constants; a counter of folds."""

@@ -11,7 +11,7 @@ from lutwright.frontend.nodes import Table
 from lutwright.hdl.beats import Beats
 from lutwright.hdl.engines.base import Cost
 from lutwright.hdl.rom import concatenated, rom, rom_cost
-from lutwright.hdl.timing import Control, Pipeline
+from lutwright.hdl.tokens import Stages, pipeline
 from lutwright.hdl.unit import Unit
 
 
@@ -37,8 +37,8 @@ class TableUnit(Unit):
         table[:, xs & ((1 << width) - 1)] = rows[:, xs - self.lo]
         return [concatenated([int(value)], self.o_beats.type.width) for value in table.flat]
 
-    def control(self) -> Control:
-        return Pipeline(1)
+    def control(self) -> Stages:
+        return pipeline(1)
 
     def cost(self, device: Device) -> Cost:
         """The memories, and a counter of folds."""

@@ -12,7 +12,7 @@ from lutwright.hdl.beats import Beats
 from lutwright.hdl.compare import exceeds
 from lutwright.hdl.engines.base import Cost
 from lutwright.hdl.rom import concatenated, rom, rom_cost
-from lutwright.hdl.timing import Control, Pipeline
+from lutwright.hdl.tokens import Stages, pipeline
 from lutwright.hdl.unit import Unit
 
 
@@ -77,8 +77,8 @@ class ThresholdUnit(Unit):
         """Whether a stage's memory needs a registered address: one LUT a bit does not hold it."""
         return self.rows << stage > 16
 
-    def control(self) -> Control:
-        return Pipeline(self.depth, warmup=int(self.rows > 1))
+    def control(self) -> Stages:
+        return pipeline(self.depth, warmup=int(self.rows > 1))
 
     def by_fold(self, rows: Array) -> Array:
         """[rows, lanes, ...] from [channels or 1, ...]; lanes past the last channel get 0."""

@@ -15,7 +15,7 @@ from lutwright.frontend.nodes.windows import Window
 from lutwright.hdl.beats import Beats
 from lutwright.hdl.engines.base import Cost
 from lutwright.hdl.resources import ram
-from lutwright.hdl.timing import Control
+from lutwright.hdl.tokens import Stages, schedule
 from lutwright.hdl.unit import Unit
 
 WHOLE_MEMORY = 256  # rows that every family's block RAM has: a buffer of fewer is rounded to a power of two
@@ -84,8 +84,8 @@ class SlidingWindow(Unit):
         depth = max(2, min(depth, self.i_beats.per_frame * 2))
         return 1 << (depth - 1).bit_length() if depth <= WHOLE_MEMORY else depth
 
-    def control(self) -> Control:
-        return WindowControl(self.needs.tolist(), self.lowers.tolist(), self.depth, self.i_beats.per_frame)
+    def control(self) -> Stages:
+        return schedule(self.needs, self.lowers, self.depth, self.i_beats.per_frame)
 
     def cost(self, device: Device) -> Cost:
         """The buffer, and counters of places and addresses."""
@@ -233,45 +233,6 @@ def _coordinates(
     if kind == "ky" or "ky" in inner:
         moves.append(y.eq(y + dy if kind == "ky" else next_y0))
     return moves
-
-
-class WindowControl:
-    """The twin of SlidingWindow: `needs` and `lowers` by beat given, `written` beats of the frame that is given."""
-
-    def __init__(self, needs: list[int], lowers: list[int], depth: int, frame: int) -> None:
-        self.schedule = Schedule(needs, lowers)
-        self.depth, self.frame = depth, frame
-        self.written = self.beat = 0
-        self.there = False
-
-    def valid(self, i_valid: bool) -> bool:
-        return self.there
-
-    def ready(self, o_ready: bool) -> bool:
-        return self.written < self.schedule.lowers[self.beat] + self.depth
-
-    def tick(self, i_fire: bool, o_fire: bool) -> None:
-        step = self.schedule.needs[self.beat] <= self.written and (o_fire or not self.there)
-        if o_fire:
-            self.there = False
-        if step:
-            self.there = True
-            self.beat += 1
-            if self.beat == len(self.schedule.needs):
-                self.beat = 0
-                self.written -= self.frame
-        if i_fire:
-            self.written += 1
-
-
-class Schedule:
-    """Constant, so it is no part of a twin's state."""
-
-    def __init__(self, needs: list[int], lowers: list[int]) -> None:
-        self.needs, self.lowers = needs, lowers
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return (Schedule, ([], []))
 
 
 def plane(window: Window) -> Window:

@@ -16,7 +16,7 @@ from lutwright.frontend.device import Device
 from lutwright.frontend.ir import Type
 from lutwright.frontend.nodes import Dense
 from lutwright.hdl.beats import Beats
-from lutwright.hdl.timing import Control
+from lutwright.hdl.tokens import Stages, Tokens
 
 
 @dataclass(frozen=True)
@@ -55,12 +55,12 @@ class Cost:
 
 
 class StreamComponent(wiring.Component):
-    """What every part of a network is: stream ports `i` and `o`, described by Beats, and a control twin.
+    """What every part of a network is: stream ports `i` and `o`, described by Beats, and a token model.
 
     Subclasses define `elaborate` and `control`.
     """
 
-    # One that only gives its control twin, for the timing of a plan, is used well: no UnusedElaboratable.
+    # One that only gives its token model, for the timing of a plan, is used well: no UnusedElaboratable.
     _MustUse__silence = True
 
     # Whether `i.ready` depends on state alone. Where it does not, a network has to cut long paths of `ready`.
@@ -72,14 +72,23 @@ class StreamComponent(wiring.Component):
 
     def __getattr__(self, name: str) -> Any:
         # Ports are made when they are first asked for: plans cost and time thousands of components, and build a few.
-        if name not in ("i", "o", "signature") or self._has_ports:
+        if name.startswith("_") or self._has_ports or (name != "signature" and name not in self.ports):
             raise AttributeError(f"'{type(self).__name__}' has no attribute '{name}'")
         self._has_ports = True
-        super().__init__({"i": wiring.In(self.i_beats.signature), "o": wiring.Out(self.o_beats.signature)})
+        super().__init__(self.ports)
         return getattr(self, name)
 
-    def control(self) -> Control:
-        """A fresh twin of the component's handshakes, for `lutwright.hdl.timing`."""
+    @property
+    def ports(self) -> dict[str, wiring.Flow]:
+        """The stream ports by name."""
+        return {"i": wiring.In(self.i_beats.signature), "o": wiring.Out(self.o_beats.signature)}
+
+    def tokens(self) -> Tokens:
+        """The token model of a component with one input and one output."""
+        return Tokens.row(self.control())
+
+    def control(self) -> Stages:
+        """What the component does to beats, for `lutwright.hdl.timing`: the stages of its token model."""
         raise TypeError(f"{type(self).__name__} must define control")
 
 

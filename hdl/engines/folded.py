@@ -15,7 +15,7 @@ from lutwright.hdl.beats import Beats
 from lutwright.hdl.engines.base import Folding, StreamComponent
 from lutwright.hdl.replay import ReplayBuffer
 from lutwright.hdl.rom import concatenated, rom
-from lutwright.hdl.timing import Chain, Control, Pipeline
+from lutwright.hdl.tokens import Stages, pipeline
 
 
 class Lane(Protocol):
@@ -70,9 +70,9 @@ class FoldedDense(StreamComponent):
         self.replay = ReplayBuffer(x, self.simd, self.nf) if self.nf > 1 else None
         self.cuts_ready = self.replay is not None
 
-    def control(self) -> Control:
-        core = Pipeline(self.depth, every=self.sf)
-        return Chain([self.replay.control(), core]) if self.replay else core
+    def control(self) -> Stages:
+        core = pipeline(self.depth, every=self.sf)
+        return (*self.replay.control(), *core) if self.replay else core
 
     def weight_words(self) -> list[int]:
         """The weights in the order in which the folds read them: PE rows of SIMD codes a word, lane 0 lowest."""

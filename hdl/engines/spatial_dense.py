@@ -12,7 +12,7 @@ from lutwright.frontend.nodes import Dense
 from lutwright.hdl.arith import adder_tree, tree_depth
 from lutwright.hdl.beats import Beats
 from lutwright.hdl.engines.base import StreamComponent
-from lutwright.hdl.timing import Control, Pipeline
+from lutwright.hdl.tokens import Stages, pipeline
 
 Plane = tuple[tuple[int, bool], ...]
 """A sum of elements, some of them negated: (column, negated), the first not negated."""
@@ -71,8 +71,8 @@ class SpatialDense(StreamComponent):
     def _row_depth(row: Row) -> int:
         return tree_depth(len(row.terms) + 1, one_bit=False)  # the constant is one more
 
-    def control(self) -> Control:
-        return Pipeline(self.depth)
+    def control(self) -> Stages:
+        return pipeline(self.depth)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

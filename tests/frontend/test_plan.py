@@ -11,7 +11,7 @@ from lutwright.errors import LutwrightError, OptionError, PlanError
 from lutwright.frontend.device import DEVICES, device
 from lutwright.frontend.ir import Graph, Input, Node, Type
 from lutwright.frontend.model import load
-from lutwright.frontend.nodes import Add, Conv, Dense, Pool, Reshape
+from lutwright.frontend.nodes import Conv, Dense, Pool, Reshape
 from lutwright.frontend.nodes.windows import Window
 from lutwright.frontend.plan import parse_fold, parse_goal, parse_pin, plan
 from lutwright.frontend.planning import Fps, Goal, Latency, Plan, Smallest
@@ -193,7 +193,7 @@ def test_nodes_without_hardware_are_all_named() -> None:
     deep = Conv.of("deep", x, np.ones((3, 1, 2, 2, 2), np.int64), np.zeros(3, np.int64), Window.of((1, 2, 2)))
     flat = Reshape.of("flat", deep, (3, 3, 3))
     pool = Pool.of("pool", flat, "max", Window.of((3, 3)))
-    doubled = Add.of("doubled", (pool, pool), np.ones((1, 2), np.int64))
-    dense = Dense.of("dense", doubled, np.ones((2, 3), np.int64))
-    with pytest.raises(PlanError, match=r"none yet for 'deep' \(Conv\), 'doubled' \(Add\)\."):
-        plan(Graph((x, deep, flat, pool, doubled, dense), "dense"), device("ecp5-25k"))
+    left, right = Reshape.of("left", pool, (1, 3)), Reshape.of("right", pool, (3, 1))
+    nodes = (x, deep, flat, pool, left, right, MatMul.of("both", left, right))
+    with pytest.raises(PlanError, match=r"none yet for 'deep' \(Conv\), 'both' \(MatMul\)\."):
+        plan(Graph(nodes, "both"), device("ecp5-25k"))

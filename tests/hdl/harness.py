@@ -1,4 +1,4 @@
-"""Drives a stream component in Amaranth's simulator, with stalls, against the rules of streams and its control twin."""
+"""Drives a stream component in Amaranth's simulator, with stalls, against the rules of streams and its token model."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from amaranth.sim import Simulator, SimulatorContext
 
 from lutwright.frontend.ir import Array
 from lutwright.hdl.engines.base import StreamComponent
+from lutwright.hdl.steps import Machine
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def run(
     taken: list[int] = []
     first_in, last_out = [0] * count, [0] * count
     limit = 2000 + 40 * (len(words) + count * per_out) * (1 + max(1, count))
-    reset, twin = Signal(), dut.control()
+    reset, twin = Signal(), Machine(dut.tokens())
 
     async def bench(ctx: SimulatorContext) -> None:
         for cycle in range(before):
@@ -69,9 +70,9 @@ def run(
             if held is not None:
                 assert valid and payload == held, f"cycle {cycle}, seed {seed}: valid or payload changed before ready"
             held = payload if valid and not ready else None
-            said = twin.valid(offered), twin.ready(ready)
+            said = twin.settle(offered, ready)
             assert said == (valid, accepted), f"cycle {cycle}, seed {seed}: (o.valid, i.ready) unlike the twin's {said}"
-            twin.tick(offered and accepted, valid and ready)
+            twin.tick()
             if offered and accepted:
                 if fed % per_in == 0:
                     first_in[fed // per_in] = cycle

@@ -64,4 +64,4 @@ def test_cycles_are_predicted(name: str, goal: Goal | None, pins: dict[str, str]
     graph = network(0)
     dut = Network(graph, plan(graph, device(name), goal, engines=pins))
     samples = np.random.default_rng(1).integers(-4, 4, (3, 6, 5, 3))
-    assert run(dut, samples).times == simulate(dut.controls, dut.i_beats.per_frame, dut.o_beats.per_frame, 3)
+    assert run(dut, samples).times == simulate(dut.tokens(), dut.i_beats.per_frame, dut.o_beats.per_frame, 3)

@@ -91,9 +91,9 @@ def test_engine_is_evaluate(case: Case, stalls: tuple[float, float]) -> None:
     np.testing.assert_array_equal(ran.outputs, node.evaluate(samples))
     if not any(stalls):
         per_in, per_out = component.i_beats.per_frame, component.o_beats.per_frame
-        assert simulate([component.control()], per_in, per_out, 6) == ran.times
+        assert simulate(component.tokens(), per_in, per_out, 6) == ran.times
         cycles = engine.cost(node, x, folding, DEVICE).cycles
-        assert measure(lambda: [component.control()], per_in, per_out).interval == cycles
+        assert measure(component.tokens(), per_in, per_out).interval == cycles
         assert ran.last_out[-1] - ran.last_out[-2] == cycles
 
 

@@ -123,7 +123,7 @@ def refusals() -> list[tuple[str, Graph, Plan, type[LutwrightError], str]]:
         return Plan(DEVICE, {name: NodePlan(engine, Folding(pe, simd))})
 
     return [
-        ("transpose", Graph((x, turned), "turned"), plan("turned"), GraphError, "'turned' is a Transpose"),
+        ("transpose", Graph((x, turned), "turned"), plan("turned"), GraphError, "'turned', a Transpose"),
         ("branch", Graph((x, dense, aside), "dense"), plan("dense"), GraphError, "aside"),
         ("nothing", Graph((x,), "in"), plan("in"), GraphError, "must compute something"),
         ("no plan", Graph((x, dense), "dense"), plan("other"), PlanError, "'dense'"),

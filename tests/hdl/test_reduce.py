@@ -57,5 +57,5 @@ def test_cycles_are_the_twins(case: tuple) -> None:
     node = node_of(kind, window, x)
     dut = WindowReduce(node, x, lanes)
     samples = np.random.default_rng(0).integers(lo, hi + 1, (3, *shape))
-    times = simulate([WindowReduce(node, x, lanes).control()], dut.i_beats.per_frame, dut.o_beats.per_frame, 3)
+    times = simulate(WindowReduce(node, x, lanes).tokens(), dut.i_beats.per_frame, dut.o_beats.per_frame, 3)
     assert run(dut, samples).times == times

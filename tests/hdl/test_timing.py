@@ -1,101 +1,68 @@
-"""The timing of chains of twins: known cases, and steady states that are found exactly."""
+"""The timing of token models: known cases, and steady states that are found exactly."""
 
 from __future__ import annotations
 
-import pickle
+from itertools import pairwise
 
 import pytest
 
-from lutwright.hdl.timing import Chain, Control, Pipeline, Timing, measure, simulate
+from lutwright.errors import GraphError, PlanError
+from lutwright.hdl import tokens
+from lutwright.hdl.steps import Machine
+from lutwright.hdl.timing import Timing, measure, simulate
+from lutwright.hdl.tokens import Stages, Tokens, Weaver, pipeline
 
-
-class Worker:
-    """Takes a frame of `beats`, works for `cycles`, and gives one beat; takes nothing meanwhile."""
-
-    def __init__(self, beats: int, cycles: int) -> None:
-        self.beats, self.cycles = beats, cycles
-        self.taken = self.left = 0
-
-    def valid(self, i_valid: bool) -> bool:
-        return self.taken == self.beats and self.left == 0
-
-    def ready(self, o_ready: bool) -> bool:
-        return self.taken < self.beats
-
-    def tick(self, i_fire: bool, o_fire: bool) -> None:
-        if o_fire:
-            self.taken = 0
-        elif self.left:
-            self.left -= 1
-        elif i_fire:
-            self.taken += 1
-            if self.taken == self.beats:
-                self.left = self.cycles
-
-
-class Endless:
-    """A twin whose state never repeats."""
-
-    def __init__(self) -> None:
-        self.cycles = 0
-
-    def valid(self, i_valid: bool) -> bool:
-        return i_valid
-
-    def ready(self, o_ready: bool) -> bool:
-        return o_ready
-
-    def tick(self, i_fire: bool, o_fire: bool) -> None:
-        self.cycles += 1
-
-
-CASES = [
-    ([("pipeline", 1, 1, 0)], 4, 4, Timing(4, 4)),
-    ([("pipeline", 3, 1, 0)], 4, 4, Timing(6, 4)),
-    ([("pipeline", 2, 4, 1)], 8, 2, Timing(9, 8)),
-    ([("worker", 4, 5)], 4, 1, Timing(9, 10)),
-    ([("pipeline", 2, 1, 0), ("worker", 4, 5), ("pipeline", 1, 1, 0)], 4, 1, Timing(12, 10)),
-    ([("worker", 4, 20), ("worker", 1, 30)], 4, 1, Timing(55, 32)),
+CASES: list[tuple[Stages, int, int, Timing]] = [
+    ((), 4, 4, Timing(3, 4)),
+    (pipeline(1), 4, 4, Timing(4, 4)),
+    (pipeline(3), 4, 4, Timing(6, 4)),
+    (pipeline(2, every=4, warmup=1), 8, 2, Timing(9, 8)),
+    ((*pipeline(2), *tokens.serializer(1, 5, 5)), 1, 5, Timing(7, 5)),
+    ((*tokens.replay(4, 3), *pipeline(1, every=4)), 4, 3, Timing(13, 12)),
+    ((*tokens.packer(2, 3, 1), *tokens.queue(4), *tokens.register_slice()), 4, 2, Timing(7, 4)),
 ]
 
 
-def twins(kinds: list[tuple[str, int, int] | tuple[str, int, int, int]]) -> list[Control]:
-    return [Pipeline(*sizes) if kind == "pipeline" else Worker(*sizes) for kind, *sizes in kinds]
-
-
-@pytest.mark.parametrize(("kinds", "beats_in", "beats_out", "timing"), CASES)
-def test_measure(
-    kinds: list[tuple[str, int, int] | tuple[str, int, int, int]], beats_in: int, beats_out: int, timing: Timing
-) -> None:
-    assert measure(lambda: twins(kinds), beats_in, beats_out) == timing
-    seen = simulate(twins(kinds), beats_in, beats_out, 12)
+@pytest.mark.parametrize(("row", "beats_in", "beats_out", "timing"), CASES)
+def test_measure(row: Stages, beats_in: int, beats_out: int, timing: Timing) -> None:
+    assert measure(Tokens.row(row), beats_in, beats_out) == timing
+    seen = simulate(Tokens.row(row), beats_in, beats_out, 12)
     assert seen[0][1] - seen[0][0] == timing.latency
     assert seen[-1][1] - seen[-2][1] == timing.interval
 
 
-@pytest.mark.parametrize(("kinds", "beats_in", "beats_out", "timing"), CASES)
-def test_a_chain_is_one_twin(
-    kinds: list[tuple[str, int, int] | tuple[str, int, int, int]], beats_in: int, beats_out: int, timing: Timing
-) -> None:
-    assert simulate([Chain(twins(kinds))], beats_in, beats_out, 5) == simulate(twins(kinds), beats_in, beats_out, 5)
-
-
 def test_a_steady_period_of_several_frames_gives_its_mean() -> None:
-    class Uneven(Worker):
-        """Works one cycle longer on every other frame."""
-
-        def tick(self, i_fire: bool, o_fire: bool) -> None:
-            super().tick(i_fire, o_fire)
-            if o_fire:
-                self.cycles = 11 - self.cycles
-
-    assert measure(lambda: [Uneven(1, 5)], 1, 1).interval == 8  # 7 and 8 in turn
+    row = (*tokens.serializer(2, 2, 3), *tokens.packer(2, 2, 3))
+    ends = [end for _, end in simulate(Tokens.row(row), 1, 1, 12)]
+    assert {after - before for before, after in pairwise(ends[4:])} == {2, 3}
+    assert measure(Tokens.row(row), 1, 1).interval == 3
 
 
-def test_unbounded_state_is_found() -> None:
-    with pytest.raises(AssertionError, match="must be bounded"):
-        measure(lambda: [Endless()], 1, 1)
+def test_a_pipeline_too_deep_is_refused() -> None:
+    with pytest.raises(GraphError, match="1 to 62 stages, not 63"):
+        pipeline(63)
 
 
-def test_twins_can_be_compared() -> None:
-    assert pickle.dumps(vars(Pipeline(3))) == pickle.dumps(vars(Pipeline(3)))
+def test_a_deadlock_is_an_error() -> None:
+    """One branch gives its first beat after three, the other holds one."""
+    weaver = Weaver()
+    slow, fast = weaver.through(tokens.fork(2), 0)
+    slow = weaver.along(tokens.packer(1, 3, 3), slow)
+    (both,) = weaver.through(tokens.join(2), slow, fast)
+    with pytest.raises(PlanError, match="deadlock, but no beat moves after cycle"):
+        measure(weaver.tokens(both), 3, 1)
+
+
+def test_turns() -> None:
+    weaver = Weaver()
+    first, second = weaver.through(tokens.fork(2), 0)
+    queued = weaver.along(tokens.queue(4), second)
+    (joined,) = weaver.through(tokens.turns((2, 2)), first, queued)
+    assert measure(weaver.tokens(joined), 2, 4) == Timing(3, 4)
+
+
+def test_a_snapshot_is_of_the_whole_state() -> None:
+    machine, other = Machine(Tokens.row(pipeline(3))), Machine(Tokens.row(pipeline(3)))
+    assert machine.snapshot() == other.snapshot()
+    machine.frames(2, 2, 1)
+    assert machine.snapshot() != other.snapshot()

@@ -66,12 +66,12 @@ def test_cycles_are_the_twins(case: tuple, by_block: bool) -> None:
     dut = unit(case, by_block)
     x = dut.i_beats.type
     samples = np.random.default_rng(0).integers(x.lo, x.hi + 1, (3, *x.shape))
-    times = simulate([unit(case, by_block).control()], dut.i_beats.per_frame, dut.o_beats.per_frame, 3)
+    times = simulate(unit(case, by_block).tokens(), dut.i_beats.per_frame, dut.o_beats.per_frame, 3)
     assert run(dut, samples).times == times
 
 
 @parametrized
 def test_no_bubbles_where_the_output_binds(case: tuple, by_block: bool) -> None:
     dut = unit(case, by_block)
-    interval = measure(lambda: [dut.control()], dut.i_beats.per_frame, dut.o_beats.per_frame).interval
+    interval = measure(dut.tokens(), dut.i_beats.per_frame, dut.o_beats.per_frame).interval
     assert interval <= 1.25 * max(dut.i_beats.per_frame, dut.o_beats.per_frame) + 1

@@ -1,0 +1,210 @@
+"""From a plan to the parts of a network and the streams between them."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from lutwright.errors import GraphError, PlanError
+from lutwright.frontend.device import Device
+from lutwright.frontend.ir import Graph, Input, Node
+from lutwright.frontend.lowering import lower
+from lutwright.frontend.nodes import Reshape
+from lutwright.frontend.planning import Plan
+from lutwright.hdl.adapt import adapters
+from lutwright.hdl.beats import Beats
+from lutwright.hdl.branch import Fork, Joint
+from lutwright.hdl.fifo import Fifo, Slice
+from lutwright.hdl.guard import FrameGuard
+from lutwright.hdl.parts import Part, computing
+from lutwright.hdl.tokens import Tokens, Weaver
+from lutwright.hdl.unit import Unit
+
+READY_PATH = 2
+
+
+@dataclass(frozen=True)
+class Wire:
+    """An output port of a placed part; part -1 is what feeds the network."""
+
+    part: int
+    port: str
+    beats: Beats
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A part with what it takes, and a number that no other part of the network has."""
+
+    number: int
+    part: Part
+    takes: tuple[Wire, ...]
+
+    @property
+    def cuts_ready(self) -> bool:
+        return self.part.component.cuts_ready
+
+
+def origin(graph: Graph, name: str) -> str:
+    """The node whose elements `name` has: itself, or what Reshapes pass on."""
+    while isinstance(graph[name], Reshape):
+        (name,) = graph[name].inputs
+    return name
+
+
+def work(graph: Graph) -> tuple[Node, ...]:
+    """The nodes that need hardware, in order; a Reshape needs none. GraphError if any doesn't lead to the output."""
+    needed = {graph.output}
+    for node in reversed(graph.nodes):
+        if node.name in needed:
+            needed.update(node.inputs)
+    aside = [node.name for node in graph if node.name not in needed]
+    if aside:
+        raise GraphError(f"every node must lead to '{graph.output}', {aside} do not: remove the unused")
+    nodes = tuple(node for node in graph if not isinstance(node, Reshape | Input))
+    if not nodes:
+        raise GraphError(f"the graph must compute something, but '{graph.output}' only passes '{graph.input.name}' on")
+    return nodes
+
+
+def is_joint(node: Node) -> bool:
+    """Whether streams meet in it."""
+    return len(node.inputs) > 1
+
+
+def queue_name(node: str, index: int) -> str:
+    """The name, in a plan, of the queue before an input of a node with several."""
+    return f"{node}:{index}"
+
+
+@dataclass
+class Assembly:
+    """Places parts: those of the nodes, and between them forks, adapters, queues and register slices."""
+
+    graph: Graph
+    plan: Plan
+    computing: dict[str, Part] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.graph = lower(self.graph)
+        nodes = work(self.graph)
+        self.computing = {node.name: computing(node, self.graph.types(node), self.plan) for node in nodes}
+
+    @property
+    def queues(self) -> dict[str, Beats]:
+        """The queues that this network may need, by name, and what they hold."""
+        return {
+            queue_name(name, index): beats
+            for name, part in self.computing.items()
+            if is_joint(self.graph[name]) and isinstance(part.component, Joint)
+            for index, beats in enumerate(part.component.inputs)
+        }
+
+    def placed(self, depths: Mapping[str, int]) -> list[Placed]:
+        """All parts in topological order, with queues of `depths` beats, of which 0 is none."""
+        device, parts = self.plan.device, list[Placed]()
+        readers: dict[str, int] = defaultdict(int)
+        for name in self.computing:
+            for source in self.graph[name].inputs:
+                readers[origin(self.graph, source)] += 1
+        free: dict[str, list[Wire]] = {}
+
+        def place(name: str, unit: Unit, *takes: Wire) -> Wire:
+            parts.append(Placed(len(parts), Part(name, unit, unit.cost(device)), takes))
+            return Wire(len(parts) - 1, "o", unit.o_beats)
+
+        def offer(name: str, wire: Wire) -> None:
+            count = readers[name]
+            if count < 2:
+                free[name] = [wire]
+                return
+            if not parts[wire.part].cuts_ready:
+                wire = place(f"{name}_slice", Slice(wire.beats), wire)
+            place(f"{name}_fork", Fork(wire.beats, count), wire)
+            free[name] = [replace(wire, part=len(parts) - 1, port=f"o{index}") for index in range(count)]
+
+        first = next(iter(self.computing.values())).component
+        beats = first.i_beats
+        offer(self.graph.input.name, place("guard", FrameGuard(beats), Wire(-1, "i", beats)))
+        for name, part in self.computing.items():
+            component, takes = part.component, list[Wire]()
+            wanted = component.inputs if isinstance(component, Joint) else (component.i_beats,)
+            for index, (source, target) in enumerate(zip(self.graph[name].inputs, wanted, strict=True)):
+                wire = free[origin(self.graph, source)].pop(0)
+                for adapter in adapters(wire.beats, target):
+                    wire = place(f"{name}_{type(adapter).__name__.lower()}", adapter, wire)
+                if depth := depths.get(queue_name(name, index), 0):
+                    wire = place(f"{name}_queue", Fifo(target, depth), wire)
+                takes.append(wire)
+            parts.append(Placed(len(parts), part, tuple(takes)))
+            offer(name, Wire(len(parts) - 1, "o", component.o_beats))
+        return sliced(parts, device)
+
+
+def sliced(parts: Sequence[Placed], device: Device) -> list[Placed]:
+    """The same with register slices, so that `ready` passes at most READY_PATH components in a row.
+
+    A slice stands where the beats have the fewest bits.
+    """
+    result = list[Placed]()
+    spare = len(parts)
+    behind: dict[int, list[int]] = {}  # by part: those of its row since `ready` was last cut, itself the last
+    cuts: dict[int, Wire] = {}
+    by_number = {place.number: place for place in parts}
+    for place in parts:
+        row = behind.get(place.takes[0].part, []) if len(place.takes) == 1 else []
+        row = [] if isinstance(place.part.component, Fork) else [*row, place.number]
+        if place.cuts_ready:
+            row = [place.number]
+        elif len(row) > READY_PATH:
+            cut = min(row[1:][::-1], key=lambda number: by_number[number].takes[0].beats.bits)
+            cuts[cut] = by_number[cut].takes[0]
+            row = row[row.index(cut) :]
+        behind[place.number] = row
+    for place in parts:
+        if wire := cuts.get(place.number):
+            unit = Slice(wire.beats)
+            name = f"{place.part.name}_slice"
+            result.append(Placed(spare, Part(name, unit, unit.cost(device)), (wire,)))
+            place = replace(place, takes=(Wire(spare, "o", wire.beats),))
+            spare += 1
+        result.append(place)
+    return result
+
+
+def named(parts: Sequence[Placed]) -> Iterator[Placed]:
+    """The same with names that are unique identifiers."""
+    names: set[str] = set()
+    for place in parts:
+        name = re.sub(r"\W", "_", place.part.name)
+        while name in names:
+            name += "_"
+        names.add(name)
+        yield replace(place, part=replace(place.part, name=name))
+
+
+def weave(parts: Sequence[Placed]) -> tuple[Tokens, dict[int, int]]:
+    """The token model of all parts, and the stage of each queue by its part's number."""
+    weaver, streams, queues = Weaver(), {(-1, "i"): 0}, dict[int, int]()
+    for place in parts:
+        component = place.part.component
+        taken = [streams[wire.part, wire.port] for wire in place.takes]
+        if isinstance(component, Fork):
+            given = weaver.through(component.stage, *taken)
+            streams |= {(place.number, f"o{index}"): stream for index, stream in enumerate(given)}
+            continue
+        if isinstance(component, Joint):
+            taken = list(weaver.through(component.stage, *taken))
+        if isinstance(component, Fifo):
+            queues[place.number] = len(weaver.stages)
+        streams[place.number, "o"] = weaver.along(component.control(), taken[0])
+    return weaver.tokens(streams[parts[-1].number, "o"]), queues
+
+
+def check_queues(assembly: Assembly) -> None:
+    """PlanError if the plan lacks the depth of a queue."""
+    missing = [name for name in assembly.queues if name not in assembly.plan.queues]
+    if missing:
+        raise PlanError(f"the plan must have a depth for the queues {missing}: take what `sized` makes of it")

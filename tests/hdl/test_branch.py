@@ -1,0 +1,231 @@
+"""Networks whose streams part and meet: equal to the golden model at any stalls, with queues of the least depth."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from amaranth.hdl import Fragment
+from amaranth.sim import Simulator, SimulatorContext
+
+from lutwright.errors import PlanError
+from lutwright.frontend.ir import Graph, Input, Node, Type, verify
+from lutwright.frontend.nodes import Add, Concat, Conv, Dense, Multiply, Pool, Reshape
+from lutwright.frontend.nodes.windows import Window
+from lutwright.frontend.planning import NodePlan, Plan
+from lutwright.hdl.engines.base import Folding
+from lutwright.hdl.network import Network
+from lutwright.hdl.sizing import sized
+from lutwright.hdl.steps import Machine
+from lutwright.hdl.timing import simulate
+
+from .checks import check
+from .harness import run
+from .networks import DEVICE, drawn
+
+SAME = Window((3, 3), (1, 1), (1, 1), ((1, 1), (1, 1)))
+
+
+class Built:
+    """Nodes one after the other, with foldings."""
+
+    def __init__(self, shape: tuple[int, ...], lo: int, hi: int, seed: int) -> None:
+        self.rng = np.random.default_rng(seed)
+        self.nodes: list[Node] = [Input("x", (), Type(shape, lo, hi))]
+        self.folds: dict[str, NodePlan] = {}
+
+    def __call__(self, node: Node, pe: int, simd: int, engine: str = "") -> Node:
+        self.nodes.append(node)
+        self.folds[node.name] = NodePlan(engine, Folding(pe, simd))
+        return node
+
+    def conv(self, name: str, source: Node, outer: int, pe: int, simd: int, lanes: int) -> Node:
+        weight = self.rng.integers(-2, 3, (outer, 3, 3, source.type.channels))
+        self.folds[f"{name}_window"] = NodePlan("unfold", Folding(lanes, lanes))
+        return self(Conv.of(name, source, weight, np.zeros(outer, np.int64), SAME), pe, simd, "multiply")
+
+    def done(self) -> tuple[Graph, Plan]:
+        graph = verify(Graph(tuple(self.nodes), self.nodes[-1].name))
+        return graph, sized(graph, Plan(DEVICE, self.folds))
+
+
+def residual(seed: int) -> tuple[Graph, Plan]:
+    """x + conv(x), with factors, of unequal foldings."""
+    net = Built((5, 4, 3), -4, 3, seed)
+    conv = net.conv("conv", net.nodes[0], 3, 2, 3, 1)
+    net(Add.of("add", (conv, net.nodes[0]), np.array([[3, -5]]), np.array([7])), 2, 2)
+    return net.done()
+
+
+def per_channel(seed: int) -> tuple[Graph, Plan]:
+    """A sum of three with factors by channel, one of them taken twice."""
+    net = Built((3, 5), 0, 7, seed)
+    dense = net(Dense.of("dense", net.nodes[0], net.rng.integers(-3, 4, (5, 5))), 3, 2, "multiply")
+    factors, constant = net.rng.integers(-9, 9, (5, 3)), net.rng.integers(-9, 9, 5)
+    net(Add.of("add", (net.nodes[0], dense, dense), factors, constant), 2, 2)
+    return net.done()
+
+
+def product(seed: int) -> tuple[Graph, Plan]:
+    net = Built((4, 6), -3, 2, seed)
+    gate = net(Dense.of("gate", net.nodes[0], net.rng.integers(-3, 4, (6, 6))), 6, 6, "multiply")
+    net(Multiply.of("product", net.nodes[0], gate), 3, 3)
+    return net.done()
+
+
+def joined(axis: int, lanes: int) -> Callable[[int], tuple[Graph, Plan]]:
+    """Two branches of unequal intervals, one after the other along an axis."""
+
+    def build(seed: int) -> tuple[Graph, Plan]:
+        net = Built((4, 3, 4), -4, 3, seed)
+        conv = net.conv("conv", net.nodes[0], 4 if axis < 2 else 6, 2, 9, 2)
+        net(Concat.of("concat", (net.nodes[0], conv), axis), lanes, lanes)
+        return net.done()
+
+    return build
+
+
+def nested(seed: int) -> tuple[Graph, Plan]:
+    """A residual block in a residual block, then a Reshape, a pool on one side, a concat."""
+    net = Built((4, 4, 2), -2, 1, seed)
+    (x,) = net.nodes
+    first = net.conv("first", x, 2, 1, 2, 2)
+    second = net.conv("second", first, 2, 2, 6, 1)
+    inner = net(Add.of("inner", (second, first), np.array([[1, 1]])), 2, 2)
+    outer = net(Add.of("outer", (inner, x), np.array([[1, 4]])), 1, 1)
+    net.nodes.append(Reshape.of("flat", outer, (4, 8)))
+    wide = net(Dense.of("wide", net.nodes[-1], net.rng.integers(-2, 3, (3, 8))), 3, 4, "multiply")
+    pool = net(Pool.of("pool", outer, "max", Window.of((4, 4))), 2, 2)
+    net.nodes.append(Reshape.of("row", pool, (1, 2)))
+    spread = net(Dense.of("spread", net.nodes[-1], net.rng.integers(-2, 3, (3, 2))), 1, 1, "multiply")
+    net(Concat.of("concat", (wide, spread), 0), 3, 3)
+    return net.done()
+
+
+def diamond(seed: int) -> tuple[Graph, Plan]:
+    """The stream parts in three, of which two meet first."""
+    net = Built((6,), 0, 3, seed)
+    (x,) = net.nodes
+    slow = net(Dense.of("slow", x, net.rng.integers(-3, 4, (6, 6))), 1, 1, "multiply")
+    fast = net(Dense.of("fast", x, net.rng.integers(-3, 4, (6, 6))), 6, 6, "multiply")
+    both = net(Add.of("both", (fast, slow), np.array([[1, 2]])), 3, 3)
+    net(Add.of("all", (x, both), np.array([[1, 1]])), 6, 6)
+    return net.done()
+
+
+NETWORKS: dict[str, Callable[[int], tuple[Graph, Plan]]] = {
+    "residual": residual,
+    "per_channel": per_channel,
+    "product": product,
+    "joined_channels": joined(2, 2),
+    "joined_columns": joined(1, 3),
+    "joined_rows": joined(0, 4),
+    "nested": nested,
+    "diamond": diamond,
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_equals_the_graph(name: str) -> None:
+    graph, plan = NETWORKS[name](1)
+    check(lambda: Network(graph, plan), graph.evaluate, seed=2)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_cycles_and_occupancies_are_predicted(name: str) -> None:
+    """Latency, intervals and, in every cycle, how full every queue is."""
+    graph, plan = NETWORKS[name](1)
+    network = Network(graph, plan)
+    samples, per_in, per_out = drawn(network.i_beats.type, 4, 5), network.i_beats.per_frame, network.o_beats.per_frame
+    assert run(Network(graph, plan), samples).times == simulate(network.tokens(), per_in, per_out, 4)
+    words = [word for sample in samples for word in network.i_beats.pack(sample)]
+    machine, queues = Machine(network.tokens()), network.queues
+    assert len(queues) == sum(depth > 0 for depth in plan.queues.values())
+    levels = {name: machine.levels(stage) for name, stage in queues.items()}
+    fifos = {place.part.name: place.part.component for place in network.placed}
+    rng = random.Random(3)
+
+    async def bench(ctx: SimulatorContext) -> None:
+        fed = given = 0
+        ctx.set(network.o.ready, 1)
+        while given < 4 * per_out:
+            offered = fed < len(words)
+            ctx.set(network.i.valid, offered)
+            ctx.set(network.i.payload.as_value(), words[fed] if offered else rng.getrandbits(network.i_beats.bits))
+            valid, ready = machine.settle(offered, True)
+            assert (valid, ready) == (bool(ctx.get(network.o.valid)), bool(ctx.get(network.i.ready)))
+            for queue, level in levels.items():
+                assert ctx.get(fifos[queue].level) == level(), queue
+            fed += offered and ready
+            given += valid
+            machine.tick()
+            await ctx.tick()
+
+    simulator = Simulator(Fragment.get(network, None))
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(bench)
+    simulator.run()
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_depths_are_the_least(name: str) -> None:
+    """One beat less in any queue is a longer latency or interval, or a deadlock."""
+    graph, plan = NETWORKS[name](1)
+    best = Network(graph, plan).timing()
+    for queue, depth in plan.queues.items():
+        if depth == 0:
+            continue
+        less = Plan(plan.device, plan.nodes, (), {**plan.queues, queue: depth - 1 if depth > 2 else 0})
+        try:
+            timing = Network(graph, less).timing()
+        except PlanError:
+            continue
+        assert timing.latency > best.latency or timing.interval > best.interval, queue
+    ample = Plan(plan.device, plan.nodes, (), dict.fromkeys(plan.queues, 10_000))
+    unbounded = Network(graph, ample).timing()
+    assert best.latency <= unbounded.latency and best.interval <= unbounded.interval
+
+
+ADVERSARIES = {
+    "long_stalls": lambda cycle, rng: (cycle // 97 % 2 == 0, cycle // 61 % 3 == 0),
+    "one_at_a_time": lambda cycle, rng: (cycle % 41 == 0, cycle % 53 == 0),
+    "bursts": lambda cycle, rng: (rng.random() < (0.05 if cycle // 200 % 2 else 0.95), rng.random() < 0.5),
+    "late_sink": lambda cycle, rng: (True, cycle > 3000),
+    "late_source": lambda cycle, rng: (cycle > 500 and cycle % 7 < 2, True),
+}
+
+
+@pytest.mark.parametrize("pattern", ADVERSARIES)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_no_stalls_deadlock(name: str, pattern: str) -> None:
+    """All frames come out at any pattern of stalls, the last ones too though nothing follows them."""
+    graph, plan = NETWORKS[name](1)
+    network = Network(graph, plan)
+    machine, rng = Machine(network.tokens()), random.Random(7)
+    frames, fed, given, offered = 5, 0, 0, False
+    for cycle in range(200_000):
+        valid, ready = ADVERSARIES[pattern](cycle, rng)
+        offered = offered or (valid and fed < frames * network.i_beats.per_frame)
+        o_valid, accepted = machine.settle(offered, ready)
+        machine.tick()
+        if offered and accepted:
+            fed, offered = fed + 1, False
+        given += o_valid and ready
+        if given == frames * network.o_beats.per_frame:
+            return
+    raise AssertionError(f"{given} of {frames * network.o_beats.per_frame} beats came out")
+
+
+def test_a_queue_too_shallow_is_a_deadlock_that_is_named() -> None:
+    graph, plan = residual(1)
+    shallow = Plan(plan.device, plan.nodes, (), dict.fromkeys(plan.queues, 0))
+    with pytest.raises(PlanError, match="deadlock"):
+        Network(graph, shallow).timing()
+
+
+def test_a_plan_without_queues_is_refused() -> None:
+    graph, plan = residual(1)
+    with pytest.raises(PlanError, match=r"queues \['add:0', 'add:1'\]"):
+        Network(graph, Plan(plan.device, plan.nodes))
