@@ -11,7 +11,7 @@ from lutwright.errors import LutwrightError, OptionError, PlanError
 from lutwright.frontend.device import DEVICES, device
 from lutwright.frontend.ir import Graph, Input, Node, Type
 from lutwright.frontend.model import load
-from lutwright.frontend.nodes import Conv, Dense, Pool, Reshape
+from lutwright.frontend.nodes import Conv, Dense, MatMul, Pool, Reshape
 from lutwright.frontend.nodes.windows import Window
 from lutwright.frontend.plan import parse_fold, parse_goal, parse_pin, plan
 from lutwright.frontend.planning import Fps, Goal, Latency, Plan, Smallest
