@@ -6,25 +6,28 @@ cycles (`frontend.search`), and what is left to choose is T alone: of all cycle 
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from lutwright.errors import OptionError, PlanError
 from lutwright.frontend.device import DEVICES, Device
+from lutwright.frontend.explain import explain
 from lutwright.frontend.hardware import hardware
 from lutwright.frontend.ir import Graph
 from lutwright.frontend.lowering import lower
 from lutwright.frontend.nodes import Dense
 from lutwright.frontend.planning import Fps, Goal, Latency, Plan, Smallest
-from lutwright.frontend.search import Search, Solution
+from lutwright.frontend.search import Room, Search, Solution, amounts
 from lutwright.hdl.engines.base import Cost, Folding
-from lutwright.hdl.sizing import sized
+from lutwright.hdl.network import Network
 
 HOST_LINK = Cost(700, 500, 3, 0, 0)
 # What a plan without a goal takes at most, the first that fits: a share of every resource, and LUTs, because place and
 # route takes a minute or two for 10,000 and many for more.
-COMFORT = ((0.6, 10_000), (0.8, 20_000), (1.0, math.inf))
+COMFORT = (Room(0.6, 10_000), Room(0.8, 20_000), Room())
+# Shares of the device that the nodes may take: what stands between them is known once they are chosen.
+SLACK = (1.0, 0.95, 0.85, 0.7)
 HASTE, HASTE_STEPS = (-40.0, 10.0), 16  # powers of two of a cycle's worth between which the lowest latency is searched
 
 
@@ -54,47 +57,62 @@ def plan(
     reserve = HOST_LINK if board else Cost(0, 0, 0, 0, 0)
     search = Search(graph, device, engines or {}, folds or {}, reserve)
     candidates = search.candidates()
-    smallest = search.solve(search.longest)
-    if smallest is None or not smallest.fits():
-        raise PlanError(_too_big(search, smallest))
+    tried: Network | None = None
+    for share in SLACK:
+        chosen = _choice(search, candidates, goal, clock_mhz, share)
+        if chosen is None:
+            break
+        made = chosen.plan
+        tried = Network(graph, made)
+        if search.fits(tried.cost):
+            return replace(made, explanation=tuple(explain(search, chosen, tried, goal, clock_mhz)))
+    raise PlanError(_too_big(search, tried.cost if tried else None))
+
+
+def _choice(
+    search: Search, candidates: Sequence[int], goal: Goal | None, clock_mhz: float | None, share: float
+) -> Solution | None:
+    """The choice for a goal, in a share of the device; None if there is none."""
+    room = Room(share)
+    smallest = search.solve(search.longest, room=room)
+    if smallest is None or not smallest.fits(room):
+        raise PlanError(_too_big(search, smallest.cost if smallest else None))
     match goal:
         case Smallest():
-            chosen = smallest
+            return smallest
         case Fps(wanted):
-            chosen = _for_fps(search, candidates, wanted, clock_mhz)
+            return _for_fps(search, candidates, wanted, clock_mhz, room)
         case Latency():
-            chosen = _quickest(search, candidates) or smallest
-        case None:
-            found = (_fastest(search, candidates, *room) for room in COMFORT)
-            chosen = next((solution for solution in found if solution is not None), smallest)
-    explanation = tuple(_explain(search, chosen, goal, candidates, clock_mhz))
-    return sized(graph, Plan(device, chosen.nodes, explanation))
+            return _quickest(search, candidates, room) or smallest
+    rooms = (Room(min(share, comfort.share), comfort.luts) for comfort in COMFORT)
+    found = (_fastest(search, candidates, comfort) for comfort in rooms)
+    return next((solution for solution in found if solution is not None), smallest)
 
 
-def _fastest(search: Search, candidates: Sequence[int], *room: float) -> Solution | None:
-    """The solution of the least interval that fits in `room`, as `Solution.fits` takes it."""
+def _fastest(search: Search, candidates: Sequence[int], room: Room) -> Solution | None:
+    """The solution of the least interval that fits in `room`."""
     low, high, found = 0, len(candidates), None
     while low < high:  # the cost falls as the interval grows
         middle = (low + high) // 2
-        solution = search.solve(candidates[middle])
-        if solution is not None and solution.fits(*room):
+        solution = search.solve(candidates[middle], room=room)
+        if solution is not None and solution.fits(room):
             found, high = solution, middle
         else:
             low = middle + 1
     return found
 
 
-def _quickest(search: Search, candidates: Sequence[int]) -> Solution | None:
+def _quickest(search: Search, candidates: Sequence[int], room: Room) -> Solution | None:
     """The solution of the lowest latency that fits, of those found while cycles are made ever dearer.
 
     The latency is about the sum of all nodes' cycles, where the interval is the largest of them.
     """
-    found = [solution for solution in [_fastest(search, candidates)] if solution is not None]
+    found = [solution for solution in [_fastest(search, candidates, room)] if solution is not None]
     low, high = HASTE
     for _ in range(HASTE_STEPS):
         middle = (low + high) / 2
-        solution = search.solve(search.longest, 2.0**middle)
-        if solution is not None and solution.fits():
+        solution = search.solve(search.longest, 2.0**middle, room)
+        if solution is not None and solution.fits(room):
             found.append(solution)
             low = middle
         else:
@@ -102,16 +120,16 @@ def _quickest(search: Search, candidates: Sequence[int]) -> Solution | None:
     return min(found, key=lambda solution: solution.latency, default=None)
 
 
-def _for_fps(search: Search, candidates: Sequence[int], wanted: float, clock_mhz: float | None) -> Solution:
+def _for_fps(search: Search, candidates: Sequence[int], wanted: float, clock_mhz: float | None, room: Room) -> Solution:
     if clock_mhz is None:
         raise PlanError("--fps needs a clock to turn into cycles: give --clock MHZ, or a --board, which has one")
     if not wanted > 0:
         raise PlanError(f"--fps must be above 0, not {wanted:g}")
     cycles = int(clock_mhz * 1e6 / wanted)
-    solution = search.solve(cycles) if cycles >= 1 else None
-    if solution is not None and solution.fits():
+    solution = search.solve(cycles, room=room) if cycles >= 1 else None
+    if solution is not None and solution.fits(room):
         return solution
-    best = _fastest(search, candidates)
+    best = _fastest(search, candidates, room)
     reach = f"{clock_mhz * 1e6 / best.cost.cycles:,.0f} frames/s" if best else "none"
     raise PlanError(
         f"--fps must be within reach: {wanted:,.0f} frames/s at {clock_mhz:g} MHz leave {cycles} cycles a frame, "
@@ -120,16 +138,11 @@ def _for_fps(search: Search, candidates: Sequence[int], wanted: float, clock_mhz
     )
 
 
-def _too_big(search: Search, smallest: Solution | None) -> str:
-    if smallest is None:
+def _too_big(search: Search, cost: Cost | None) -> str:
+    if cost is None:
         return "no folding joins the pinned nodes: leave out a --fold"
-    name = smallest.binding
-    amount = {
-        "LUT": smallest.cost.luts,
-        "FF": smallest.cost.ffs,
-        "BRAM": smallest.cost.brams,
-        "DSP": smallest.cost.dsps,
-    }
+    shares = search.shares(cost)
+    name = max(shares, key=lambda name: shares[name])
     larger = []
     for other in DEVICES.values():
         if other.luts is None or other is search.device:
@@ -139,38 +152,10 @@ def _too_big(search: Search, smallest: Solution | None) -> str:
         if solution is not None and solution.fits():
             larger.append(other.name)
     return (
-        f"the network must fit {search.device.name}, but its smallest plan needs {amount[name]} {name} of "
+        f"the network must fit {search.device.name}, but its smallest plan needs {amounts(cost)[name]} {name} of "
         f"{search.limits[name]:.0f} to be had. "
         + (f"It fits {', '.join(larger)}" if larger else "It fits none of the known devices: make the model smaller")
     )
-
-
-def _explain(
-    search: Search, chosen: Solution, goal: Goal | None, candidates: Sequence[int], clock_mhz: float | None
-) -> list[str]:
-    device, slow = search.device, chosen.bottleneck
-    at_clock = f", {clock_mhz * 1e6 / chosen.cost.cycles:,.0f} frames/s at {clock_mhz:g} MHz" if clock_mhz else ""
-    aim = {
-        Fps: "the smallest plan that reaches the asked frames/s",
-        Latency: "the lowest latency that fits",
-        Smallest: "the fewest resources",
-    }.get(type(goal), "the fastest plan that leaves room on the device and is placed in minutes")
-    lines = [f"Goal on {device.name}: {aim}."]
-    for step in chosen.steps:
-        lines.append(
-            f"{step.node.name}: {step.option.engine} {step.option.folding}, {step.cost.cycles} cycles a frame, "
-            f"{step.cost.luts} LUT, {step.cost.brams} BRAM, {step.cost.dsps} DSP."
-        )
-    shares = ", ".join(f"{name} {share:.0%}" for name, share in chosen.shares.items())
-    lines.append(f"Bottleneck: {slow.node.name} with {slow.cost.cycles} cycles a frame{at_clock}.")
-    lines.append(f"Of what is left for the network on the device: {shares}; {chosen.binding} binds.")
-    twice = search.solve(max(1, chosen.cost.cycles // 2))
-    if twice is None:
-        lines.append("Twice the speed: no engine is that fast.")
-    else:
-        need = ", ".join(f"{name} {share:.0%}" for name, share in twice.shares.items())
-        lines.append(f"Twice the speed needs {need}{'' if twice.fits() else ', which does not fit'}.")
-    return lines
 
 
 def parse_goal(*, fps: float | None, latency: bool, smallest: bool) -> Goal | None:

@@ -1,7 +1,7 @@
 """The planner's search: the ways to build every node, and the cheapest choice for a target interval.
 
-Cheap means a small share of the device, summed over LUTs, block RAMs and DSPs; an adapter between unequal lanes counts
-too (a beam search along the nodes, whose state are the lanes of the streams that are still to be taken).
+Cheap means a small share of the device, summed over LUTs, registers, block RAMs and DSPs; an adapter between unequal
+lanes counts too (a beam search along the nodes, whose state are the lanes of the streams that are still to be taken).
 """
 
 from __future__ import annotations
@@ -29,7 +29,26 @@ from lutwright.hdl.sizing import sized
 
 FILL = 0.85  # LUTs and FFs that place and route can be expected to fill
 XC7 = Cost(50_000, 100_000, 75, 120, 0)  # xc7 is for synthesis only: planned as for a middling part
+ROUNDS = 4  # of prices in a search for a choice that fits
 BEAM = 24  # options of a node that the shortest path looks at
+
+
+def amounts(cost: Cost) -> dict[str, int]:
+    """A cost's resources by name."""
+    return {"LUT": cost.luts, "FF": cost.ffs, "BRAM": cost.brams, "DSP": cost.dsps}
+
+
+@dataclass(frozen=True)
+class Room:
+    """What a plan may take: a share of every resource, and so many LUTs at most."""
+
+    share: float = 1
+    luts: float = math.inf
+
+    def of(self, limits: Mapping[str, float]) -> dict[str, float]:
+        return {
+            name: min(limit * self.share, self.luts if name == "LUT" else math.inf) for name, limit in limits.items()
+        }
 
 
 @dataclass(frozen=True)
@@ -73,16 +92,17 @@ class Search:
         luts = FILL * d.luts - r.luts
         return {"LUT": luts, "FF": FILL * d.luts - r.ffs, "BRAM": d.brams - r.brams, "DSP": d.dsps - r.dsps}
 
-    def shares(self, cost: Cost) -> dict[str, float]:
-        """Of each resource, the share of what is left for the network."""
-        needs = {"LUT": cost.luts, "FF": cost.ffs, "BRAM": cost.brams, "DSP": cost.dsps}
+    def shares(self, cost: Cost, room: Room | None = None) -> dict[str, float]:
+        """Of each resource, the share of what is left for the network, or of a part of it."""
+        limits = room.of(self.limits) if room else self.limits
         return {
-            name: needs[name] / limit if limit > 0 else (math.inf if needs[name] else 0.0)
-            for name, limit in self.limits.items()
+            name: need / limits[name] if limits[name] > 0 else (math.inf if need else 0.0)
+            for name, need in amounts(cost).items()
         }
 
-    def weight(self, cost: Cost) -> float:
-        return sum(self.shares(cost).values())
+    def fits(self, cost: Cost, room: Room | None = None) -> bool:
+        """Whether no resource is overdrawn."""
+        return max(self.shares(cost, room).values()) <= 1
 
     def _options(self, node: Dense, x: Type) -> list[Option]:
         pinned, fold = self.engines.get(node.name), self.folds.get(node.name)
@@ -126,14 +146,32 @@ class Search:
         """An interval that every option meets."""
         return self.candidates()[-1] + max(node.type.size for node in self.steps) * 4
 
-    def solve(self, interval: int, haste: float = 0.0) -> Solution | None:
+    def solve(self, interval: int, haste: float = 0.0, room: Room | None = None) -> Solution | None:
         """The cheapest choice in which no node takes more than `interval` cycles, or None.
 
-        `haste`: what a cycle of any node is worth, in shares of the device.
+        `haste`: what a cycle of any node is worth, in shares of the device. Where the choice does not fit in `room`,
+        what it overdraws is made dearer, a few times; then the choice that overdraws the least.
         """
+        limits = (room or Room()).of(self.limits)
+        prices, best = dict.fromkeys(limits, 1.0), None
+        for _ in range(ROUNDS):
+            weights = {name: prices[name] / limit if limit > 0 else 1e9 for name, limit in limits.items()}
+            found = self._cheapest(interval, haste, weights)
+            if found is None:
+                return best
+            shares = self.shares(found.cost, room)
+            if best is None or max(shares.values()) < max(self.shares(best.cost, room).values()):
+                best = found
+            if max(shares.values()) <= 1:
+                return found
+            prices = {name: price * min(4, max(0.5, shares[name])) for name, price in prices.items()}
+        return best
+
+    def _cheapest(self, interval: int, haste: float, weights: Mapping[str, float]) -> Solution | None:
+        luts, ffs, brams, dsps = weights["LUT"], weights["FF"], weights["BRAM"], weights["DSP"]
 
         def price(cost: Cost) -> float:
-            return self.weight(cost) + haste * cost.cycles
+            return luts * cost.luts + ffs * cost.ffs + brams * cost.brams + dsps * cost.dsps + haste * cost.cycles
 
         paths = [Path(0.0, {}, ())]
         left = Counter(self.readers)
@@ -141,12 +179,15 @@ class Search:
             sources = [origin(self.graph, name) for name in node.inputs]
             left.subtract(sources)
             best: dict[tuple[int, ...], Path] = {}
+            steps: dict[tuple[int, ...], list[Step]] = {}  # by the lanes of the inputs
             for path in paths:
                 beats = [path.streams.get(source) for source in sources]
-                for option in self._fitting(node, beats, interval, price):
-                    step = self._join(node, beats, option)
-                    if step.cost.cycles > interval:
-                        continue
+                lanes = tuple(stream.lanes if stream else 0 for stream in beats)
+                if lanes not in steps:
+                    joined = (self._join(node, beats, option) for option in self._fitting(node, beats, interval, price))
+                    steps[lanes] = [step for step in joined if step.cost.cycles <= interval]
+                for step in steps[lanes]:
+                    option = step.option
                     # The network's input has the lanes of the first node that takes it.
                     first = {} if path.steps else {sources[0]: Beats(self.graph.types(node)[0], option.folding.simd)}
                     streams = {**path.streams, **first, node.name: Beats(node.type, option.folding.pe)}
@@ -226,32 +267,26 @@ class Solution:
             total = total + step.cost
         return total
 
-    @property
-    def shares(self) -> dict[str, float]:
-        return self.search.shares(self.cost)
-
-    def fits(self, share: float = 1, luts: float = math.inf) -> bool:
-        return max(self.shares.values()) <= share and self.cost.luts <= luts
+    def fits(self, room: Room | None = None) -> bool:
+        return self.search.fits(self.cost, room)
 
     @property
     def nodes(self) -> dict[str, NodePlan]:
         return {step.node.name: NodePlan(step.option.engine, step.option.folding) for step in self.steps}
 
     @property
+    def plan(self) -> Plan:
+        """The plan of this choice, with its queues."""
+        return sized(self.search.graph, Plan(self.search.device, self.nodes))
+
+    @property
     def latency(self) -> int:
         """Cycles from the first beat in to the last beat out, exactly."""
-        return (
-            Network(self.search.graph, sized(self.search.graph, Plan(self.search.device, self.nodes))).timing().latency
-        )
+        return Network(self.search.graph, self.plan).timing().latency
 
     @property
     def bottleneck(self) -> Step:
         return max(self.steps, key=lambda step: step.cost.cycles)
-
-    @property
-    def binding(self) -> str:
-        """The resource that is used most."""
-        return max(self.shares, key=lambda name: self.shares[name])
 
 
 def _check_pins(graph: Graph, steps: Sequence[Node], names: Mapping[str, str], folds: Mapping[str, Folding]) -> None:

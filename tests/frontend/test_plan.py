@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from lutwright.frontend.nodes import Conv, Dense, MatMul, Pool, Reshape
 from lutwright.frontend.nodes.windows import Window
 from lutwright.frontend.plan import parse_fold, parse_goal, parse_pin, plan
 from lutwright.frontend.planning import Fps, Goal, Latency, Plan, Smallest
+from lutwright.frontend.search import FILL
 from lutwright.hdl.engines.base import Folding
 from lutwright.hdl.engines.registry import engines
 from lutwright.hdl.network import Network
@@ -126,9 +128,11 @@ def test_pins_are_kept(digits: Graph) -> None:
 
 
 def test_a_board_reserves_what_its_host_link_needs(digits: Graph) -> None:
-    alone, linked = (plan(digits, device("ice40-up5k"), Latency(), board=board) for board in (False, True))
-    assert latency(digits, alone) <= latency(digits, linked)
-    assert Network(digits, alone).cost.luts > Network(digits, linked).cost.luts
+    smallest = Network(digits, plan(digits, device("ice40-up5k"), Smallest())).cost
+    tight = replace(device("ice40-up5k"), luts=round((smallest.luts + 300) / FILL))
+    assert Network(digits, plan(digits, tight, Smallest())).cost == smallest
+    with pytest.raises(PlanError, match=r"smallest plan needs \d+ LUT of \d+ to be had"):
+        plan(digits, tight, Smallest(), board=True)
 
 
 @pytest.mark.parametrize("name", [name for name, known in DEVICES.items() if known.luts])
