@@ -61,7 +61,7 @@ def test_nodes_have_their_hardware_or_none(models: Path) -> None:
     hardware = {row.kind: row.hardware for row in found.nodes}
     assert hardware["Input"] == hardware["Reshape"] == ("wires",)
     assert hardware["Pool"] == ("window",) and "multiply" in hardware["Dense"]
-    assert hardware["Add"] == ()
+    assert hardware["Add"] == ("add",)
 
 
 def test_float_only(models: Path) -> None:
