@@ -13,8 +13,9 @@ from lutwright.hdl.argmax import ArgMaxUnit
 from lutwright.hdl.beats import Beats
 from lutwright.hdl.branch import Concatenate, Elementwise
 from lutwright.hdl.engines.base import Cost
+from lutwright.hdl.fixed_point import fixed_point
 from lutwright.hdl.reduce import WindowReduce
-from lutwright.hdl.requantize import REQUANTIZE, RequantizeUnit, fixed_point
+from lutwright.hdl.requantize import REQUANTIZE, RequantizeUnit
 from lutwright.hdl.table import TableUnit
 from lutwright.hdl.threshold import ThresholdUnit
 from lutwright.hdl.window import SlidingWindow

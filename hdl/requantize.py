@@ -1,12 +1,11 @@
-"""Threshold nodes in hardware as a multiplication, an addition and a shift, where these give the same integers."""
+"""Threshold nodes in hardware as a multiplication, an addition and a shift, with corrections, where these are exact."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Iterator
 
 import numpy as np
-from amaranth import Cat, Module, Mux, Shape, Signal, Value
+from amaranth import C, Cat, Module, Mux, Shape, Signal, Value
 
 from lutwright.errors import PlanError
 from lutwright.frontend.device import Device
@@ -15,104 +14,63 @@ from lutwright.frontend.nodes import Threshold
 from lutwright.hdl.beats import Beats
 from lutwright.hdl.engines.base import Cost
 from lutwright.hdl.engines.multiply import in_dsp
-from lutwright.hdl.rom import concatenated, rom, rom_cost
+from lutwright.hdl.fixed_point import fixed_point
+from lutwright.hdl.rom import concatenated, may_be_blocks, rom, rom_cost
 from lutwright.hdl.tokens import Stages, pipeline
 from lutwright.hdl.unit import Unit
 
 REQUANTIZE = "requantize"  # its name in plans, where "threshold" is the search
-SHIFTS = range(4, 41)
-LARGEST = 2**61  # of a product with its term
-LEAST_LEVELS = 8  # fewer thresholds are cheaper searched
-DSP_WIDTH = 17  # bits of a factor, without its sign, that one block takes
+DSP_WIDTH = 17  # bits of an operand, without its sign, that one multiplier block takes
 
 
-@dataclass(frozen=True, eq=False)
-class FixedPoint:
-    """y = clip((x * factor[c] + term[c]) >> shift, lo, hi), for each channel or all alike: int64 [C] or [1]."""
+class Product:
+    """x * factor + term, modulo 2**bits: one multiplier for the upper bits of both, and a row of adders for each other.
 
-    factor: Array
-    term: Array
-    shift: int
-    lo: int
-    hi: int
-
-    def evaluate(self, x: Array) -> Array:
-        return np.asarray(np.clip((x * self.factor + self.term) >> self.shift, self.lo, self.hi))
-
-
-@lru_cache(4096)
-def fixed_point(node: Threshold, x: Type) -> FixedPoint | None:
-    """The form with the least shift that equals the node on every integer of x; None if there is none.
-
-    Exact: a row rises past a level at its threshold and not one before, which are two inequalities in factor and term
-    for each threshold; those of all thresholds hold at once, or the shift is not taken.
+    A wider multiplication would be split over several blocks by synthesis, with adders behind them in the same cycle.
     """
-    reached = (node.thresholds > x.lo) & (node.thresholds <= x.hi)
-    if reached.sum(axis=1).max(initial=0) < LEAST_LEVELS:
-        return None
-    rows = [_Row(node, x, row) for row in range(len(node.base))]
-    lo, hi = min(row.ends[0] for row in rows), max(row.ends[1] for row in rows)
-    for shift in SHIFTS:
-        found = [row.solve(shift, lo, hi) for row in rows]
-        if all(pair is not None for pair in found):
-            factor, term = (np.array(part, np.int64) for part in zip(*(pair for pair in found if pair), strict=True))
-            return FixedPoint(factor, term, shift, lo, hi)
-    return None
+
+    def __init__(self, x: Shape, factor: Shape, term: Shape, bits: int) -> None:
+        self.x, self.factor, self.term, self.bits = x, factor, term, bits
+        self.x_low, self.factor_low = (max(0, s.width - s.signed - DSP_WIDTH) for s in (x, factor))
+        self.core: tuple[int, int] = (x.width - self.x_low, factor.width - self.factor_low)
+        counts = [1 + -(-(1 + self.x_low + self.factor_low) // 2)]
+        while counts[-1] > 1:
+            counts.append(-(-counts[-1] // 2))
+        self.depth = len(counts)
+
+    def addends(self, x: Value, factor: Value, term: Value) -> tuple[Value, list[Value]]:
+        """The multiplication, and the others."""
+        high, factor_high = x >> self.x_low, factor >> self.factor_low
+        shift = self.x_low + self.factor_low
+        others = [_masked(factor, x[bit]) << bit for bit in range(self.x_low)]
+        others += [_masked(high, factor[bit]) << (self.x_low + bit) for bit in range(self.factor_low)]
+        return (high * factor_high) << shift, [*others, term]
+
+    def widths(self) -> Iterator[int]:
+        """Of all sums of two addends, in the order of `addends`."""
+        widths = [self.factor.width + bit for bit in range(self.x_low)]
+        widths += [self.core[0] + self.x_low + bit for bit in range(self.factor_low)] + [self.term.width]
+        core = self.x_low + self.factor_low + sum(self.core)
+        first = True
+        while first or len(widths) > 1:
+            pairs = [widths[start : start + 2] for start in range(0, len(widths), 2)]
+            sums = [min(self.bits, max(pair) + len(pair) - 1) for pair in pairs]
+            yield from (width for width, pair in zip(sums, pairs, strict=True) if len(pair) == 2)
+            widths = [min(core, self.bits), *sums] if first else sums
+            first = False
 
 
-class _Row:
-    """One channel's staircase: at `points` it passes the bounds `levels`, rising or falling."""
-
-    def __init__(self, node: Threshold, x: Type, row: int) -> None:
-        thresholds, self.x = node.thresholds[row], x
-        below = int((thresholds <= x.lo).sum())
-        self.points = thresholds[(thresholds > x.lo) & (thresholds <= x.hi)]
-        self.rising = node.step[row] > 0
-        first = int(node.base[row] + node.step[row] * below)
-        count = len(self.points)
-        last = first + int(node.step[row]) * count
-        self.first, self.last, self.ends = first, last, (min(first, last), max(first, last))
-        steps = np.arange(count)
-        self.levels = first + 1 + steps if self.rising else first - steps
-
-    def solve(self, shift: int, lo: int, hi: int) -> tuple[int, int] | None:
-        """Factor and term, if there are any with that shift."""
-        low, high = 0, 0
-        if len(self.points):
-            steep = 2.0**shift * (len(self.points) + 2) / max(1, int(self.points[-1] - self.points[0]))
-            low, high = (0, int(steep) + 2) if self.rising else (-int(steep) - 2, 0)
-        if max(abs(low), abs(high)) * max(abs(self.x.lo), abs(self.x.hi), 1) > LARGEST:
-            return None
-        while low < high:  # the room between the bounds is concave in the factor
-            middle = (low + high) // 2
-            if self._room(middle, shift, lo, hi)[0] < self._room(middle + 1, shift, lo, hi)[0]:
-                low = middle + 1
-            else:
-                high = middle
-        room, term = self._room(low, shift, lo, hi)
-        return (low, term) if room >= 0 else None
-
-    def _room(self, factor: int, shift: int, lo: int, hi: int) -> tuple[int, int]:
-        """The greatest term less the least one that the inequalities allow, and the least."""
-        bounds = self.levels << shift
-        after, before = factor * self.points, factor * (self.points - 1)
-        least, most = (bounds - after, bounds - before - 1) if self.rising else (bounds - before, bounds - after - 1)
-        ends = ((self.first, self.x.lo), (self.last, self.x.hi))
-        lower = [int(least.max())] if len(least) else []
-        upper = [int(most.min())] if len(most) else []
-        for level, x in ends:
-            if level > lo:
-                lower.append((level << shift) - factor * x)
-            if level < hi:
-                upper.append(((level + 1) << shift) - factor * x - 1)
-        low = max(lower, default=min(upper, default=0))
-        return min(upper, default=low) - low, low
+def _masked(value: Value, bit: Value) -> Value:
+    masked = Cat(part & bit for part in value)
+    return masked.as_signed() if value.shape().signed else masked
 
 
 class RequantizeUnit(Unit):
-    """y[c] = clip((x[c] * factor[c] + term[c]) >> shift, lo, hi), as many lanes out as in: equal to the Threshold node.
+    """y[c] = form(x[c]), as many lanes out as in: equal to the Threshold node (see FixedPoint for the formula).
 
-    Ports: i: Beats(x, lanes), o: Beats(node.type, lanes). Latency: 4 cycles. Throughput: one beat a cycle.
+    Ports: i: Beats(x, lanes), o: Beats(node.type, lanes). Latency: `depth` cycles, one for each of: the constants (two
+    if they may be in block RAM), the multiplication, each level of adders behind it, the output; with corrections two
+    more, three if they may be in block RAM. Throughput: one beat a cycle.
     Source: integer requantization, Jacob et al., CVPR 2018, section 2.2; factor and term are fitted exactly here.
     """
 
@@ -123,91 +81,164 @@ class RequantizeUnit(Unit):
             raise PlanError(f"'{node.name}' has no fixed-point form: choose --engine {node.name}=threshold")
         self.form = form
         self.factors, self.terms = _held(form.factor), _held(form.term)
+        self.magnitude = int(np.abs(form.factor).max()).bit_length()
         ends = [int(v) for x_ in (x.lo, x.hi) for v in (x_ * form.factor + form.term)]
-        products = [int(v) for x_ in (x.lo, x.hi) for v in (x_ * form.factor)]
         self.sum = _shape(Type((), min(ends), max(ends)))
-        self.product = _shape(Type((), min(products), max(products)))
         self.used = min(lanes, x.channels)
+        self.product = Product(self.i_beats.shape, self.factors, self.terms, self.sum.width)
+        self.level_bits = form.top.bit_length()
+        self.held = may_be_blocks(self.words())
+        self.late_bits = form.slack.bit_length()
+        self.tables = [self.table(lane) for lane in range(self.used)] if form.slack else []
+        self.tables_held = any(map(may_be_blocks, self.tables))
+        self.depth = 2 + self.held + self.product.depth + (2 + self.tables_held if form.slack else 0)
+
+    def by_fold(self, rows: Array) -> Array:
+        """[folds, lanes, ...] from [channels, ...], or [1, lanes, ...] from one row; lanes past the last get 0."""
+        folds, lanes = self.i_beats.per_vector, self.used
+        if len(rows) == 1:
+            return np.repeat(rows, lanes, axis=0)[np.newaxis]
+        padded = np.zeros((folds * lanes, *rows.shape[1:]), np.int64)
+        padded[: len(rows)] = rows
+        return padded.reshape(folds, lanes, *rows.shape[1:])
 
     def words(self) -> list[int]:
         """Factors, then terms, of the lanes, for each fold of the channels."""
-        folds, lanes = self.i_beats.per_vector, self.i_beats.lanes
-        if len(self.form.factor) == 1:
-            rows = [np.repeat(part, lanes)[np.newaxis] for part in (self.form.factor, self.form.term)]
-        else:
-            rows = [np.zeros((folds, lanes), np.int64) for _ in range(2)]
-            for row, part in zip(rows, (self.form.factor, self.form.term), strict=True):
-                row.reshape(-1)[: len(part)] = part
         return [
             concatenated(factor.tolist(), self.factors.width)
-            | concatenated(term.tolist(), self.terms.width) << (lanes * self.factors.width)
-            for factor, term in zip(*rows, strict=True)
+            | concatenated(term.tolist(), self.terms.width) << (self.used * self.factors.width)
+            for factor, term in zip(self.by_fold(self.form.factor), self.by_fold(self.form.term), strict=True)
         ]
 
+    def table(self, lane: int) -> list[int]:
+        """A lane's corrections, at addresses fold * 2**level_bits + level; one fold if all channels are alike."""
+        rows = self.by_fold(self.form.late)[:, lane]
+        padded = np.zeros((len(rows), 1 << self.level_bits), np.int64)
+        padded[:, : rows.shape[1]] = rows
+        return [int(late) for late in padded.flat]
+
     def control(self) -> Stages:
-        return pipeline(4)
+        return pipeline(self.depth)
 
     def cost(self, device: Device) -> Cost:
-        """In each lane a multiplier, an adder and two comparisons; the constants; a counter of folds."""
-        x, factor, y = self.i_beats.type.width, self.factors.width, self.o_beats.type.width
-        total, lanes = rom_cost(self.words(), device), self.used
-        control = 3 * self.i_beats.per_vector.bit_length() + 8
-        luts, ffs, dsps = self.sum.width * 2 + 2 * y, x + self.product.width + self.sum.width + y, 0
-        if in_dsp(x, factor, device.family) and device.dsps != 0:
-            dsps = -(-x // DSP_WIDTH) * -(-factor // DSP_WIDTH)
+        """In each lane a multiplier, rows of adders and a clip; the constants, the corrections; a counter of folds."""
+        product, y = self.product, self.o_beats.type.width
+        folds = (self.i_beats.per_vector - 1).bit_length()
+        core_x, core_factor = product.core
+        luts, dsps = sum(product.widths()) + product.x_low * product.factor.width + product.factor_low * core_x, 0
+        if in_dsp(core_x, core_factor, device.family) and device.dsps != 0:
+            dsps = 1
         else:
-            luts += x * factor
-        return total + Cost(lanes * luts + control, lanes * ffs + control, 0, lanes * dsps, self.i_beats.per_frame)
+            luts += core_x * core_factor
+        luts += 2 * y
+        ffs = core_x + y
+        total = rom_cost(self.words(), device)
+        for table in self.tables:
+            total += rom_cost(table, device)
+        return total + Cost(
+            self.used * luts + folds * 3 + 6, self.used * ffs + folds, 0, self.used * dsps, self.i_beats.per_frame
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        folds, lanes = self.i_beats.per_vector, self.i_beats.lanes
+        form, folds, lanes = self.form, self.i_beats.per_vector, range(self.used)
         advance, fold = Signal(), Signal(range(folds))
         m.d.comb += [advance.eq(~self.o.valid | self.o.ready), self.i.ready.eq(advance)]
+        with m.If(self.i.valid & advance):
+            m.d.sync += fold.eq(Mux(fold == folds - 1, 0, fold + 1))
+        flow: dict[str, Value] = {"last": self.i.payload.last, "final": fold == folds - 1}
+        if form.slack and len(form.late) > 1:
+            flow["fold"] = fold
+        valid: Value = self.i.valid
 
-        def registered(value: Value, name: str, data: bool = True) -> Signal:
+        def held(value: Value, name: str, data: bool = True) -> Signal:
             register = Signal.like(value, name=name, reset_less=data)
             with m.If(advance):
                 m.d.sync += register.eq(value)
             return register
 
-        with m.If(self.i.valid & advance):
-            m.d.sync += fold.eq(Mux(fold == folds - 1, 0, fold + 1))
-        constants = rom(m, "constants", self.words(), lanes * (self.factors.width + self.terms.width), fold, advance)
-        flags: Value = Cat(self.i.valid, self.i.payload.last, fold == folds - 1)
-        elements = registered(self.i.payload.data.as_value(), "elements")
-        flags = registered(flags, "flags0", data=False)
-        x, split = self.i_beats.shape, lanes * self.factors.width
-        terms = registered(constants[split:], "terms")
-        sums: list[Value] = []
-        for lane in range(lanes):
-            factor = _typed(constants[:split].word_select(lane, self.factors.width), self.factors)
-            product = Signal(self.product, name=f"product{lane}")
-            m.d.comb += product.eq(_typed(elements.word_select(lane, x.width), x) * factor)
-            sums.append(registered(product, f"product_register{lane}"))
-        flags = registered(flags, "flags1", data=False)
-        spare = folds * lanes - self.i_beats.type.channels
-        form, results = self.form, list[Value]()
-        for lane, value in enumerate(sums):
-            total = Signal(self.sum, name=f"sum{lane}")
-            m.d.comb += total.eq(value + _typed(terms.word_select(lane, self.terms.width), self.terms))
-            results.append(registered(total, f"sum_register{lane}"))
-        flags = registered(flags, "flags2", data=False)
-        valid, last, final = flags
-        for lane, total_ in enumerate(results):
+        def step(*rows: list[Value], name: str) -> list[list[Value]]:
+            """A register behind all that flows, and behind `rows`, which have values of each lane."""
+            nonlocal valid
+            valid = held(valid, f"valid_{name}", data=False)
+            flow.update({key: held(value, f"{key}_{name}") for key, value in flow.items()})
+            return [[held(value, f"{name}_{lane}") for lane, value in enumerate(row)] for row in rows]
+
+        width = self.used * self.factors.width
+        constants = rom(m, "constants", self.words(), width + self.used * self.terms.width, fold, advance)
+        factors = [_typed(constants[:width].word_select(k, self.factors.width), self.factors) for k in lanes]
+        terms = [_typed(constants[width:].word_select(k, self.terms.width), self.terms) for k in lanes]
+        (xs,) = step([self.i.payload.data[k] for k in lanes], name="x")
+        if self.held:
+            factors, terms, xs = step(factors, terms, xs, name="constants")
+
+        magnitudes = [_magnitude(factor)[: self.magnitude] for factor in factors]
+        sums: list[list[Value]] = []
+        for factor, term, x in zip(factors, terms, xs, strict=True):
+            core, others = self.product.addends(x, factor, term)
+            sums.append([self._cut(m, core), *self._pairs(m, others)])
+        for level in range(self.product.depth):
+            if level:
+                sums = [self._pairs(m, values) for values in sums]
+            if form.slack and len(form.factor) > 1:
+                *sums, magnitudes = step(*sums, magnitudes, name=f"sum{level}")
+            else:
+                sums = step(*sums, name=f"sum{level}")
+        totals = [_typed(values[0][: self.sum.width], self.sum) for values in sums]
+        levels = [self._clipped(total >> form.shift) for total in totals]
+        if form.slack:
+            early = [self._early(total, size) for total, size in zip(totals, magnitudes, strict=True)]
+            levels, early = step(levels, early, name="level")
+            above = flow.pop("fold", C(0, 0))
+            address = [Cat(level, above) for level in levels]
+            late = [rom(m, f"late{k}", self.tables[k], self.late_bits, address[k], advance) for k in lanes]
+            levels, early = step(levels, early, name="late")
+            if self.tables_held:
+                levels, early, late = step(levels, early, late, name="read")
+            wrong = [(Cat(C(0, 1), bits) >> count)[0] for bits, count in zip(early, late, strict=True)]
+            levels = [level - bit for level, bit in zip(levels, wrong, strict=True)]
+
+        spare = folds * self.used - self.i_beats.type.channels
+        with m.If(advance):
+            m.d.sync += [self.o.valid.eq(valid), self.o.payload.last.eq(flow["last"])]
+        for lane, value in enumerate(levels):
             y = Signal(self.o_beats.shape, name=f"y{lane}", reset_less=True)
-            shifted = total_ >> form.shift
             m.d.comb += self.o.payload.data[lane].eq(y)
+            padded = flow["final"] if lane >= self.used - spare else C(0, 1)  # the last fold has no such channel
             with m.If(advance):
-                m.d.sync += y.eq(Mux(shifted < form.lo, form.lo, Mux(shifted > form.hi, form.hi, shifted)))
-                if lane >= lanes - spare:  # the last fold has no such channel
-                    with m.If(final):
-                        m.d.sync += y.eq(0)
-        m.d.comb += [
-            self.o.valid.eq(registered(valid, "valid", data=False)),
-            self.o.payload.last.eq(registered(last, "last")),
-        ]
+                m.d.sync += y.eq(Mux(padded, 0, (value + form.lo)[: self.o_beats.shape.width]))
         return m
+
+    def _cut(self, m: Module, value: Value) -> Value:
+        """Bound to a Signal no wider than the sum."""
+        shape = value.shape()
+        signal = Signal(Shape(min(shape.width, self.sum.width), shape.signed))
+        m.d.comb += signal.eq(value)
+        return signal
+
+    def _pairs(self, m: Module, values: list[Value]) -> list[Value]:
+        pairs = [values[start : start + 2] for start in range(0, len(values), 2)]
+        return [self._cut(m, pair[0] + pair[1] if len(pair) == 2 else pair[0]) for pair in pairs]
+
+    def _clipped(self, level: Value) -> Value:
+        """Between 0 and the top."""
+        below = level[-1] if level.shape().signed else C(0, 1)
+        return Mux(below, 0, Mux(level > self.form.top, self.form.top, level))[: self.level_bits]
+
+    def _early(self, total: Value, magnitude: Value) -> Value:
+        """A bit for each number of corrections from 1: whether as many would make it one level less."""
+        inside = (total >> self.form.shift) <= self.form.top
+        fraction = total[: self.form.shift]
+        # Sums of shifted ones, for synthesis might multiply in a block.
+        multiples = [
+            sum((magnitude << bit for bit in range(late.bit_length()) if late >> bit & 1), start=C(0, 1))
+            for late in range(1, self.form.slack + 1)
+        ]
+        return Cat(inside & (fraction < multiple) for multiple in multiples)
+
+
+def _magnitude(factor: Value) -> Value:
+    return abs(factor) if factor.shape().signed else factor
 
 
 def _held(values: Array) -> Shape:

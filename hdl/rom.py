@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, reduce
+from operator import or_
 
 from amaranth import Const, Module, Value, unsigned
 from amaranth.lib.memory import Memory
@@ -72,19 +73,29 @@ def in_blocks(depth: int, width: int, device: Device) -> bool:
     return depth * width * prices.bit > blocks(depth, width, device.family) * prices.block
 
 
+def varying(words: Sequence[int]) -> int:
+    """The bits that are not equal in all words, which alone take room."""
+    return reduce(or_, (word ^ words[0] for word in words))
+
+
+def may_be_blocks(words: Sequence[int]) -> bool:
+    """Whether a `rom` of the words is in block RAMs on some device: late outputs, which a register should follow."""
+    bits = varying(words).bit_count()
+    costs = ((prices, blocks(len(words), bits, family)) for family, prices in PRICES.items())
+    return any(len(words) * bits * prices.bit > count * prices.block for prices, count in costs)
+
+
 def rom_cost(words: Sequence[int], device: Device) -> Cost:
     """Resources of a `rom`: bits equal in all words cost nothing, in LUTs neither do bits equal to others.
 
     Block RAMs are exact; LUTs are about those of random words, 7 of them a LUT and bit on LUT4 devices.
     """
-    varying, depth = 0, len(words)
-    for word in words:
-        varying |= word ^ words[0]
-    if not varying:
+    depth, free = len(words), varying(words)
+    if not free:
         return Cost(0, 0, 0, 0, 0)
-    if in_blocks(depth, varying.bit_count(), device):
-        return Cost(0, 0, brams_of(depth, varying.bit_count(), device), 0, 0)
-    bits = [bit for bit in range(varying.bit_length()) if varying >> bit & 1]
+    if in_blocks(depth, free.bit_count(), device):
+        return Cost(0, 0, brams_of(depth, free.bit_count(), device), 0, 0)
+    bits = [bit for bit in range(free.bit_length()) if free >> bit & 1]
     columns = len({tuple(((word ^ words[0]) >> bit) & 1 for word in words) for bit in bits})
     per_lut = PRICES[device.family].per_lut
     luts = 1 if depth <= per_lut else -(-depth // per_lut) if device.family == "xc7" else -(-depth // 7)

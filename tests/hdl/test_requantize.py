@@ -1,63 +1,66 @@
-"""Staircases in fixed point: equal to their Threshold on every integer, or not taken."""
+"""RequantizeUnit equals its Threshold node, around every threshold, under stalls."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from lutwright.frontend.ir import Input, Type
+from lutwright.frontend.ir import Array, Input, Type
 from lutwright.frontend.nodes import Threshold
-from lutwright.hdl.requantize import RequantizeUnit, fixed_point
+from lutwright.hdl.fixed_point import fixed_point
+from lutwright.hdl.requantize import RequantizeUnit
 
-from .checks import check
-
-CASES = [
-    # channels, x.lo, x.hi, levels, seed
-    (1, -200, 199, 16, 0),
-    (3, -1000, 1000, 255, 1),
-    (5, -(2**15), 2**15 - 1, 255, 2),
-    (4, 0, 4000, 15, 3),
-    (2, -70, 90, 12, 4),
-]
+from .checks import STALLS, check
+from .harness import run
+from .staircases import EVEN, FLOAT32, even, float32_chain
 
 
-def requantizing(
-    channels: int, lo: int, hi: int, levels: int, seed: int, falling: bool = False
-) -> tuple[Threshold, Type]:
-    """clip(round(x * scale + offset)), scales such that rows saturate, or do not, at either end."""
+def around(node: Threshold, x: Type, frames: int, seed: int) -> Array:
+    """[frames, *x.shape]: integers at or up to 4 before thresholds that are drawn, at most the ends of the interval."""
     rng = np.random.default_rng(seed)
-    x = Type((3, channels), lo, hi)
-    scale = rng.uniform(0.4, 1.8, channels) * levels / (hi - lo) * (-1 if falling else 1)
-    start = rng.uniform(-0.2, 0.2, channels) + (1 if falling else 0)  # of the levels, at the least x
-    offset = start * levels - scale * lo
-    points = np.arange(lo, hi + 1)
-    values = np.clip(np.round(points * scale[:, None] + offset[:, None]), 0, levels).astype(np.int64)
-    node = Threshold.fit("y", Input("x", (), x), np.tile(points, (channels, 1)), values)
-    assert node is not None
-    return node, x
+    shape = (frames, *x.shape)
+    channels = np.broadcast_to(np.arange(x.channels) % len(node.thresholds), shape)
+    drawn = node.thresholds[channels, rng.integers(0, node.thresholds.shape[1], shape)]
+    return np.clip(drawn - rng.integers(0, 5, shape), x.lo, x.hi)
+
+
+def check_around(node: Threshold, x: Type, lanes: int, stalls: tuple[float, float], seed: int) -> None:
+    samples = around(node, x, 40, seed)
+    found = run(RequantizeUnit(node, x, lanes), samples, stalls, seed).outputs
+    np.testing.assert_array_equal(found, node.evaluate(samples), err_msg=f"seed {seed}, stalls {stalls}")
 
 
 @pytest.mark.parametrize("falling", [False, True])
-@pytest.mark.parametrize("case", CASES, ids=str)
-def test_the_form_is_exact_everywhere(case: tuple[int, int, int, int, int], falling: bool) -> None:
-    node, x = requantizing(*case, falling)
-    form = fixed_point(node, x)
-    assert form is not None
-    every = np.broadcast_to(np.arange(x.lo, x.hi + 1)[:, np.newaxis, np.newaxis], (x.hi - x.lo + 1, *x.shape))
-    np.testing.assert_array_equal(form.evaluate(every), node.evaluate(every))
-
-
-def test_an_uneven_staircase_has_no_form() -> None:
-    x = Type((1,), 0, 1000)
-    thresholds = np.array([[1, 2, 3, 4, 500, 501, 502, 503, 504, 900]])
-    node = Threshold.of("y", Input("x", (), x), thresholds, np.zeros(1, np.int64), np.ones(1, np.int64))
-    assert fixed_point(node, x) is None
-
-
-@pytest.mark.parametrize("falling", [False, True])
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", EVEN, ids=str)
 @pytest.mark.parametrize("lanes", [1, 2, 3])
 def test_unit(case: tuple[int, int, int, int, int], lanes: int, falling: bool) -> None:
-    node, x = requantizing(*case, falling)
+    node, x = even(*case, falling)
     if lanes <= x.channels:
         check(lambda: RequantizeUnit(node, x, lanes), node.evaluate, seed=3)
+
+
+@pytest.mark.parametrize("stalls", STALLS[1:], ids=str)
+@pytest.mark.parametrize("falling", [False, True])
+@pytest.mark.parametrize("case", FLOAT32, ids=str)
+def test_unit_of_float32_chains(
+    case: tuple[int, int, bool, bool, int], falling: bool, stalls: tuple[float, float]
+) -> None:
+    node, x = float32_chain(*case, falling)
+    for lanes in {1, x.channels // 2 or 1, x.channels}:
+        check_around(node, x, lanes, stalls, seed=5)
+
+
+@pytest.mark.parametrize("per_tensor", [False, True])
+@pytest.mark.parametrize("mixed", [False, True])
+def test_corrections_by_hand(per_tensor: bool, mixed: bool) -> None:
+    """Thresholds 10 apart, but some 1 or 2 late; rising or, where `mixed`, some falling."""
+    rng = np.random.default_rng(7)
+    rows = 1 if per_tensor else 70
+    x = Type((3, 70), -100, 99)
+    thresholds = np.arange(-90, 100, 10) + rng.choice([0, 0, 0, 1, 2], (rows, 19))
+    step = rng.choice((-1, 1), rows) if mixed else np.ones(rows, np.int64)
+    node = Threshold.of("y", Input("x", (), x), thresholds, np.where(step < 0, 19, 0) - 5, step)
+    form = fixed_point(node, x)
+    assert form is not None and form.slack == 2
+    for lanes in (1, 4):
+        check_around(node, x, lanes, (0.3, 0.3), seed=1)
