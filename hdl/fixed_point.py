@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
+from numba import njit
 
 from lutwright.frontend.ir import Array, Type
 from lutwright.frontend.nodes import Threshold
@@ -13,6 +15,7 @@ from lutwright.frontend.nodes import Threshold
 SLACKS = range(5)  # how many integers before a threshold the uncorrected form may pass it
 SHIFTS = range(4, 41)
 LARGEST = 2**61  # of a product with its term
+_FAR = 2**62  # beyond all terms
 LEAST_LEVELS = 8  # fewer thresholds are cheaper searched
 
 
@@ -97,33 +100,17 @@ class _Row:
 
         The sum is of levels that count from `lo`.
         """
-        low, high = 0, 0
+        highest = 0
         if len(self.points):
             steep = 2.0**shift * (len(self.points) + 2) / max(1, int(self.points[-1] - self.points[0]))
-            high = int(steep) + 2
-        if high * max(abs(self.low), abs(self.high), 1) > LARGEST:
+            highest = int(steep) + 2
+        if highest * max(abs(self.low), abs(self.high), 1) > LARGEST:
             return None
-        while low < high:  # the room between the bounds is concave in the factor
-            middle = (low + high) // 2
-            if self._room(middle, slack, shift, lo, hi)[0] < self._room(middle + 1, slack, shift, lo, hi)[0]:
-                low = middle + 1
-            else:
-                high = middle
-        room, term = self._room(low, slack, shift, lo, hi)
-        return (low, term) if room >= 0 else None
-
-    def _room(self, factor: int, slack: int, shift: int, lo: int, hi: int) -> tuple[int, int]:
-        """The greatest term less the least one that the inequalities allow, and the least."""
-        bounds = (self.levels - lo) << shift
-        least, most = bounds - factor * self.points, bounds - factor * (self.points - 1 - slack) - 1
-        lower = [int(least.max())] if len(least) else []
-        upper = [int(most.min())] if len(most) else []
-        if self.first > lo:
-            lower.append(((self.first - lo) << shift) - factor * self.low)
-        if self.last < hi:
-            upper.append(((self.last - lo + 1) << shift) - factor * self.high - 1)
-        low = max(lower, default=min(upper, default=0))
-        return min(upper, default=low) - low, low
+        least = _corners(self.levels - lo, self.points, [(self.first - lo, self.low)] * (self.first > lo))
+        ends = [(self.last - lo + 1, self.high)] * (self.last < hi)
+        most = _corners(self.levels - lo, self.points - 1 - slack, ends)
+        room, factor, term = _roomiest(least, most, shift, highest)
+        return (factor, term) if room >= 0 else None
 
     def late(self, factor: int, term: int, slack: int, shift: int, lo: int, hi: int) -> Array | None:
         """By level from `lo`: how many integers before its point the sum passes it; None if the form is not exact."""
@@ -137,3 +124,38 @@ class _Row:
             return None
         late[self.levels - lo] = ahead
         return late
+
+
+def _corners(levels: Array, points: Array, ends: list[tuple[int, int]]) -> Array:
+    """[2, ...]: levels and the points that belong to them, and those of the ends."""
+    return np.concatenate([[levels, points], np.array(ends, np.int64).reshape(-1, 2).T], axis=1)
+
+
+@njit(cache=True)
+def _room(least: Any, most: Any, shift: int, factor: int) -> tuple[int, int]:
+    """The greatest term less the least one, and the least.
+
+    term >= level * 2**shift - factor * point for those of `least`, and less for those of `most`.
+    """
+    low, high = -_FAR, _FAR
+    for k in range(least.shape[1]):
+        low = max(low, (least[0, k] << shift) - factor * least[1, k])
+    for k in range(most.shape[1]):
+        high = min(high, (most[0, k] << shift) - factor * most[1, k] - 1)
+    if low == -_FAR:
+        low = 0 if high == _FAR else high
+    return (0 if high == _FAR else high - low), low
+
+
+@njit(cache=True)
+def _roomiest(least: Any, most: Any, shift: int, highest: int) -> tuple[int, int, int]:
+    """The room, the factor from 0 to `highest` that leaves the most, and its least term."""
+    low, high = 0, highest
+    while low < high:  # the room is concave in the factor
+        middle = (low + high) // 2
+        if _room(least, most, shift, middle)[0] < _room(least, most, shift, middle + 1)[0]:
+            low = middle + 1
+        else:
+            high = middle
+    room, term = _room(least, most, shift, low)
+    return room, low, term

@@ -2,67 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from dataclasses import dataclass
+from math import ceil, log2
 
 import numpy as np
 from amaranth import C, Cat, Module, Mux, Shape, Signal, Value
 
 from lutwright.errors import PlanError
-from lutwright.frontend.device import Device
+from lutwright.frontend.device import Device, Family
 from lutwright.frontend.ir import Array, Type
 from lutwright.frontend.nodes import Threshold
 from lutwright.hdl.beats import Beats
 from lutwright.hdl.engines.base import Cost
 from lutwright.hdl.engines.multiply import in_dsp
 from lutwright.hdl.fixed_point import fixed_point
-from lutwright.hdl.rom import concatenated, may_be_blocks, rom, rom_cost
+from lutwright.hdl.product import Product
+from lutwright.hdl.rom import columns, concatenated, may_be_blocks, rom, rom_cost, varying
 from lutwright.hdl.tokens import Stages, pipeline
 from lutwright.hdl.unit import Unit
 
 REQUANTIZE = "requantize"  # its name in plans, where "threshold" is the search
-DSP_WIDTH = 17  # bits of an operand, without its sign, that one multiplier block takes
 
 
-class Product:
-    """x * factor + term, modulo 2**bits: one multiplier for the upper bits of both, and a row of adders for each other.
+@dataclass(frozen=True)
+class Logic:
+    """LUT sites for a bit of an adder, of a masked row, of a clip, and of the area of a product without a block."""
 
-    A wider multiplication would be split over several blocks by synthesis, with adders behind them in the same cycle.
-    """
-
-    def __init__(self, x: Shape, factor: Shape, term: Shape, bits: int) -> None:
-        self.x, self.factor, self.term, self.bits = x, factor, term, bits
-        self.x_low, self.factor_low = (max(0, s.width - s.signed - DSP_WIDTH) for s in (x, factor))
-        self.core: tuple[int, int] = (x.width - self.x_low, factor.width - self.factor_low)
-        counts = [1 + -(-(1 + self.x_low + self.factor_low) // 2)]
-        while counts[-1] > 1:
-            counts.append(-(-counts[-1] // 2))
-        self.depth = len(counts)
-
-    def addends(self, x: Value, factor: Value, term: Value) -> tuple[Value, list[Value]]:
-        """The multiplication, and the others."""
-        high, factor_high = x >> self.x_low, factor >> self.factor_low
-        shift = self.x_low + self.factor_low
-        others = [_masked(factor, x[bit]) << bit for bit in range(self.x_low)]
-        others += [_masked(high, factor[bit]) << (self.x_low + bit) for bit in range(self.factor_low)]
-        return (high * factor_high) << shift, [*others, term]
-
-    def widths(self) -> Iterator[int]:
-        """Of all sums of two addends, in the order of `addends`."""
-        widths = [self.factor.width + bit for bit in range(self.x_low)]
-        widths += [self.core[0] + self.x_low + bit for bit in range(self.factor_low)] + [self.term.width]
-        core = self.x_low + self.factor_low + sum(self.core)
-        first = True
-        while first or len(widths) > 1:
-            pairs = [widths[start : start + 2] for start in range(0, len(widths), 2)]
-            sums = [min(self.bits, max(pair) + len(pair) - 1) for pair in pairs]
-            yield from (width for width, pair in zip(sums, pairs, strict=True) if len(pair) == 2)
-            widths = [min(core, self.bits), *sums] if first else sums
-            first = False
+    adder: float
+    mask: float
+    clip: float
+    product: float
 
 
-def _masked(value: Value, bit: Value) -> Value:
-    masked = Cat(part & bit for part in value)
-    return masked.as_signed() if value.shape().signed else masked
+LOGIC: dict[Family, Logic] = {
+    "ice40": Logic(1, 1, 2, 1.2),
+    "ecp5": Logic(1, 1, 2, 1.2),
+    "gowin": Logic(1, 1, 2, 1.2),
+    "xc7": Logic(1, 1, 2, 1.2),
+}
 
 
 class RequantizeUnit(Unit):
@@ -122,22 +99,34 @@ class RequantizeUnit(Unit):
 
     def cost(self, device: Device) -> Cost:
         """In each lane a multiplier, rows of adders and a clip; the constants, the corrections; a counter of folds."""
-        product, y = self.product, self.o_beats.type.width
-        folds = (self.i_beats.per_vector - 1).bit_length()
-        core_x, core_factor = product.core
-        luts, dsps = sum(product.widths()) + product.x_low * product.factor.width + product.factor_low * core_x, 0
-        if in_dsp(core_x, core_factor, device.family) and device.dsps != 0:
-            dsps = 1
-        else:
-            luts += core_x * core_factor
-        luts += 2 * y
-        ffs = core_x + y
-        total = rom_cost(self.words(), device)
-        for table in self.tables:
-            total += rom_cost(table, device)
-        return total + Cost(
-            self.used * luts + folds * 3 + 6, self.used * ffs + folds, 0, self.used * dsps, self.i_beats.per_frame
+        form, logic, used = self.form, LOGIC[device.family], self.used
+        words, folds = self.words(), (self.i_beats.per_vector - 1).bit_length()
+        levels, (core_x, core_factor) = list(self.product.levels()), self.product.core
+        luts = logic.adder * sum(adders for _, adders in levels) + logic.clip * self.level_bits
+        luts += logic.mask * self.product.row_bits * (len(words) > 1)
+        dsp = in_dsp(core_x, core_factor, device.family) and device.dsps != 0
+        if core_factor > 1 and not dsp:
+            luts += logic.product * core_x * core_factor * (len(words) > 1)
+        ffs = self.i_beats.type.width * (1 + self.held) + self.o_beats.type.width
+        ffs += sum(part.bits for parts, _ in levels for part in parts if not part.term)
+        # Bits of constants that are alike in all folds are alike in all registers behind them too.
+        split = used * self.factors.width
+        terms = columns([word >> split for word in words])
+        shared = self.held * varying(words).bit_count() + terms * sum(
+            part.term for parts, _ in levels for part in parts
         )
+        if form.slack:
+            luts += logic.adder * (form.slack * form.shift + self.level_bits)
+            ffs += (2 + self.tables_held) * (self.level_bits + form.slack) + self.tables_held * self.late_bits
+            shared += columns([word & ((1 << split) - 1) for word in words]) * self.product.depth
+        else:
+            ffs -= form.shift
+        flags = 2 + (self.i_beats.per_vector * used > self.i_beats.type.channels)
+        shared += flags * self.depth + folds
+        if len(form.late) > 1:
+            shared += folds * (self.depth - 2 - self.tables_held)
+        total = Cost(round(used * luts) + 2 * folds + 4, used * ffs + shared, 0, used * dsp, self.i_beats.per_frame)
+        return sum((_sparse_cost(table, device) for table in self.tables), total + rom_cost(words, device))
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -235,6 +224,14 @@ class RequantizeUnit(Unit):
             for late in range(1, self.form.slack + 1)
         ]
         return Cat(inside & (fraction < multiple) for multiple in multiples)
+
+
+def _sparse_cost(table: list[int], device: Device) -> Cost:
+    """Resources of the corrections: in LUTs, those of random words times the entropy of a bit."""
+    cost = rom_cost(table, device)
+    ones = sum(word > 0 for word in table) / len(table)
+    entropy = -sum(p * log2(p) for p in (ones, 1 - ones) if p > 0)
+    return Cost(ceil(cost.luts * entropy), cost.ffs, cost.brams, cost.dsps, cost.cycles)
 
 
 def _magnitude(factor: Value) -> Value:

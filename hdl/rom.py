@@ -78,6 +78,13 @@ def varying(words: Sequence[int]) -> int:
     return reduce(or_, (word ^ words[0] for word in words))
 
 
+def columns(words: Sequence[int]) -> int:
+    """How many of those bits are not equal to another or to its complement in all words."""
+    free = varying(words)
+    bits = [bit for bit in range(free.bit_length()) if free >> bit & 1]
+    return len({tuple(((word ^ words[0]) >> bit) & 1 for word in words) for bit in bits})
+
+
 def may_be_blocks(words: Sequence[int]) -> bool:
     """Whether a `rom` of the words is in block RAMs on some device: late outputs, which a register should follow."""
     bits = varying(words).bit_count()
@@ -95,8 +102,7 @@ def rom_cost(words: Sequence[int], device: Device) -> Cost:
         return Cost(0, 0, 0, 0, 0)
     if in_blocks(depth, free.bit_count(), device):
         return Cost(0, 0, brams_of(depth, free.bit_count(), device), 0, 0)
-    bits = [bit for bit in range(free.bit_length()) if free >> bit & 1]
-    columns = len({tuple(((word ^ words[0]) >> bit) & 1 for word in words) for bit in bits})
+    distinct = columns(words)
     per_lut = PRICES[device.family].per_lut
     luts = 1 if depth <= per_lut else -(-depth // per_lut) if device.family == "xc7" else -(-depth // 7)
-    return Cost(luts * columns, columns, 0, 0, 0)
+    return Cost(luts * distinct, distinct, 0, 0, 0)

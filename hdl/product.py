@@ -1,0 +1,86 @@
+"""Products of wide factors: one multiplier block, and rows of adders for what it does not hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from amaranth import Cat, Shape, Value
+
+BLOCK_WIDTH = 17  # bits of an operand, without its sign, that one multiplier block takes
+
+
+@dataclass(frozen=True)
+class Addend:
+    """A part of a sum: its bits below `low` are 0. `term`: whether it is the product's term and nothing else."""
+
+    low: int
+    high: int
+    term: bool = False
+
+    @property
+    def bits(self) -> int:
+        return self.high - self.low
+
+
+class Product:
+    """x * factor + term, modulo 2**bits: one multiplier for the upper bits of both, and a row of adders for each other.
+
+    A wider multiplication would be split over several blocks by synthesis, with adders behind them in the same cycle.
+    `depth` registers: one behind the multiplier and the first adders of the rows and the term, one behind each level of
+    adders of two that follows. A factor of one bit makes no multiplier.
+    """
+
+    def __init__(self, x: Shape, factor: Shape, term: Shape, bits: int) -> None:
+        self.x, self.factor, self.term, self.bits = x, factor, term, bits
+        self.x_low, self.factor_low = (max(0, s.width - s.signed - BLOCK_WIDTH) for s in (x, factor))
+        if factor.width == 1:
+            self.x_low = 0
+        self.core: tuple[int, int] = (x.width - self.x_low, factor.width - self.factor_low)
+        counts = [1 + -(-(1 + self.x_low + self.factor_low) // 2)]
+        while counts[-1] > 1:
+            counts.append(-(-counts[-1] // 2))
+        self.depth = len(counts)
+
+    def addends(self, x: Value, factor: Value, term: Value) -> tuple[Value, list[Value]]:
+        """The multiplication, and the others."""
+        high, factor_high = x >> self.x_low, factor >> self.factor_low
+        rows = [masked(factor, x[bit]) << bit for bit in range(self.x_low)]
+        rows += [masked(high, factor[bit]) << (self.x_low + bit) for bit in range(self.factor_low)]
+        core = masked(high, factor[0]) if self.factor.width == 1 else high * factor_high
+        return core << (self.x_low + self.factor_low), [*rows, term]
+
+    @property
+    def row_bits(self) -> int:
+        """Of all rows, in each of which one bit masks the others."""
+        return self.x_low * self.factor.width + self.factor_low * self.core[0]
+
+    def levels(self) -> Iterator[tuple[list[Addend], int]]:
+        """What each level of registers holds, and the bits of the adders before it."""
+        x_low, (width, factor_width) = self.x_low, self.core
+        row = [Addend(bit, bit + self.factor.width) for bit in range(x_low)]
+        row += [Addend(x_low + bit, x_low + bit + width) for bit in range(self.factor_low)]
+        row.append(Addend(0, self.term.width, term=True))
+        for level in range(self.depth):
+            pairs = [row[start : start + 2] for start in range(0, len(row), 2)]
+            row = [self._added(pair) for pair in pairs]
+            adders = sum(
+                added.high - max(part.low for part in pair)
+                for added, pair in zip(row, pairs, strict=True)
+                if len(pair) == 2
+            )
+            if level == 0:
+                low = x_low + self.factor_low
+                row = [Addend(low, min(self.bits, low + width + factor_width)), *row]
+            yield row, adders
+
+    def _added(self, pair: list[Addend]) -> Addend:
+        if len(pair) == 1:
+            return pair[0]
+        return Addend(min(part.low for part in pair), min(self.bits, max(part.high for part in pair) + 1))
+
+
+def masked(value: Value, bit: Value) -> Value:
+    """The value where the bit is 1, otherwise 0."""
+    bits = Cat(part & bit for part in value)
+    return bits.as_signed() if value.shape().signed else bits
