@@ -53,7 +53,8 @@ class Product:
     @property
     def row_bits(self) -> int:
         """Of all rows, in each of which one bit masks the others."""
-        return self.x_low * self.factor.width + self.factor_low * self.core[0]
+        bits: int = self.x_low * self.factor.width + self.factor_low * self.core[0]
+        return bits
 
     def levels(self) -> Iterator[tuple[list[Addend], int]]:
         """What each level of registers holds, and the bits of the adders before it."""
