@@ -27,7 +27,7 @@ class WindowReduce(Unit):
     a beat a place, and every lane folds it into its result, modulo 2 ** (width of y).
     Ports: i: Beats(x, lanes), o: Beats(node.type, lanes). Throughput: ceil(C / lanes) * kernel cycles a position,
     without bubbles while the input is there. Latency: `depth` cycles after the window's last beat. `i.ready` depends
-    on state alone.
+    on state alone. Registers stand before and after each multiplier: a memory answers too late for it.
     Source: the vector-vector unit of FINN for depthwise layers.
     """
 
@@ -39,7 +39,7 @@ class WindowReduce(Unit):
         fill = node.pad_value if isinstance(node, Conv) else x.lo if node.kind == "max" else 0
         self.window = SlidingWindow(x, node.window, lanes, fill, by_block=True)
         self.places, self.blocks = math.prod(node.window.kernel), self.window.blocks
-        self.depth = 3 if self.weighted else 2
+        self.depth = 4 if self.weighted else 2
 
     def control(self) -> Stages:
         return (*self.window.control(), *pipeline(self.depth, every=self.places))
@@ -69,7 +69,7 @@ class WindowReduce(Unit):
         total = self.window.cost(device)
         if isinstance(self.node, Conv):
             weight = self.node.weight_type.width
-            ffs += lanes * (x + weight)
+            ffs += lanes * (2 * x + 2 * weight + y)  # of element, weight and product, and what the sum begins with
             if in_dsp(x, weight, device.family) and device.dsps != 0:
                 dsps = lanes
             else:
@@ -108,12 +108,15 @@ class WindowReduce(Unit):
         if isinstance(self.node, Conv):
             weight_type, lanes = self.node.weight_type, self.i_beats.lanes
             bits = weight_type.width
-            weights = rom(m, "weights", self.weight_words(), lanes * bits, address, advance)
-            flags, block = registered(flags, "flags0", data=False), registered(block, "block0")
+            weights = registered(rom(m, "weights", self.weight_words(), lanes * bits, address, advance), "weights")
             factors = [weights.word_select(lane, bits) for lane in range(lanes)]
             signed = [factor.as_signed() if weight_type.signed else factor for factor in factors]
-            terms = [registered(x * factor, "product") for x, factor in zip(terms, signed, strict=True)]
-            starts = rom(m, "starts", self.start_words(), lanes * y_shape.width, block, advance)
+            delayed = [registered(x, "element") for x in terms]
+            terms = [registered(x * factor, "product") for x, factor in zip(delayed, signed, strict=True)]
+            block = registered(block, "block0")
+            starts = registered(rom(m, "starts", self.start_words(), lanes * y_shape.width, block, advance), "starts")
+            for stage in range(2):
+                flags = registered(flags, f"flags{stage}", data=False)
         flags = registered(flags, "flags", data=False)
         there, done, first, final_, last = flags
 

@@ -25,6 +25,8 @@ from lutwright.hdl.engines.foldings import useful_foldings
 class SignLane:
     """A lane with a sign bit, above a bit that says non-zero where a weight is 0."""
 
+    late = False
+
     def weight_bits(self, node: Dense) -> int:
         return 1 if node.weighs_all else 2
 

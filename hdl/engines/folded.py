@@ -19,7 +19,12 @@ from lutwright.hdl.tokens import Stages, pipeline
 
 
 class Lane(Protocol):
-    """How one SIMD lane multiplies: sum over a row and over `planes` of plane * term is weight · x + `excess`."""
+    """How one SIMD lane multiplies: sum over a row and over `planes` of plane * term is weight · x + `excess`.
+
+    `late`: whether terms take so long that weights and elements come out of registers, not out of a memory.
+    """
+
+    late: bool
 
     def weight_bits(self, node: Dense) -> int:
         """Bits of a stored weight."""
@@ -64,7 +69,7 @@ class FoldedDense(StreamComponent):
         self.term_shape, self.planes = lane.term_shape(node, x), lane.planes(node)
         self.one_bit = self.term_shape == unsigned(1)
         sums = tree_depth(self.simd, self.one_bit, first=1 if self.one_bit else 2)
-        self.before = 1 + (not self.one_bit) + sums + tree_depth(len(self.planes), one_bit=False)
+        self.before = 1 + lane.late + (not self.one_bit) + sums + tree_depth(len(self.planes), one_bit=False)
         self.depth = self.before + 1
         self.weight_bits = lane.weight_bits(node)
         self.replay = ReplayBuffer(x, self.simd, self.nf) if self.nf > 1 else None
@@ -124,6 +129,8 @@ class FoldedDense(StreamComponent):
         bits = self.weight_bits
         weights = self._constants(m, "weights", self.weight_words(), self.pe * self.simd * bits, address, advance)
         elements = registered(source.payload.data.as_value(), "elements")
+        if self.lane.late:
+            weights, elements = registered(weights, "factors"), registered(elements, "late_elements")
         spare = self.nf * self.pe - len(self.node.weight)
 
         def tree(terms: list[Value], first: int) -> Value:

@@ -21,6 +21,8 @@ DSP_WIDTH = 16
 class PlaneLane:
     """A lane with a weight in two's complement: a term for each of its bits, which passes the element or 0."""
 
+    late = False
+
     def weight_bits(self, node: Dense) -> int:
         return node.weight_type.width
 
@@ -43,6 +45,8 @@ class PlaneLane:
 
 class ProductLane(PlaneLane):
     """The same with one term, the product."""
+
+    late = True
 
     def planes(self, node: Dense) -> tuple[int, ...]:
         return (1,)
