@@ -128,10 +128,11 @@ class SlidingWindow(Unit):
         steps = {"kx": dx * self.blocks, "ky": dy * line, "b": 1, "ox": sx * self.blocks, "oy": sy * line}
         counts = [Counter(m, kind, sizes[kind]) for kind in kinds]
         inside = (y >= 0) & (y < self.height) & (x >= 0) & (x < self.width)
-        lower = Mux((y0 < 0) | (column.place < 0), 0, column.place)
+        at_start = (y0 < 0) | (column.place < 0)
         done = Signal()
         m.d.comb += [
-            self.i.ready.eq(written < lower + self.depth),
+            # Both cases at once, as below the sums of all cases, since what chooses between them comes late.
+            self.i.ready.eq(Mux(at_start, written < self.depth, written - column.place < self.depth)),
             step.eq((~inside | (place.place < written)) & (~self.o.valid | self.o.ready)),
             done.eq(step & self._last(counts)),
             write.data.eq(self.i.payload.data.as_value()),
@@ -144,7 +145,8 @@ class SlidingWindow(Unit):
             m.d.sync += self.o.valid.eq(0)
         with m.If(step):
             m.d.sync += [self.o.valid.eq(1), outside.eq(~inside), last.eq(done)]
-        m.d.sync += written.eq(written + write.en - Mux(done, frame, 0))
+        same, next_frame = (Mux(write.en, start + 1, start) for start in (written, written - frame))
+        m.d.sync += written.eq(Mux(done, next_frame, same))
         with m.If(write.en):
             m.d.sync += write.addr.eq(self.wrapped(write.addr + 1))
         self._give(m, read.data, outside, last)
