@@ -14,6 +14,7 @@ from lutwright.hdl.beats import Beats
 from lutwright.hdl.branch import Concatenate, Elementwise
 from lutwright.hdl.engines.base import Cost
 from lutwright.hdl.fixed_point import fixed_point
+from lutwright.hdl.pool import PoolReduce, is_separate
 from lutwright.hdl.reduce import WindowReduce
 from lutwright.hdl.requantize import REQUANTIZE, RequantizeUnit
 from lutwright.hdl.table import TableUnit
@@ -42,6 +43,8 @@ def unit_cost(node: Node, inputs: tuple[Type, ...], lanes: int, device: Device, 
             return ArgMaxUnit(node, x, lanes).cost(device)
         case Unfold():
             return SlidingWindow(x, node.window, lanes, node.pad_value).cost(device)
+        case Pool() if is_separate(node, x):
+            return PoolReduce(node, x, lanes).cost(device)
         case Pool() | Conv():
             return WindowReduce(node, x, lanes).cost(device)
         case Add() | Multiply():

@@ -14,6 +14,7 @@ from lutwright.hdl.argmax import ArgMaxUnit
 from lutwright.hdl.branch import Concatenate, Elementwise, Fork, Joint
 from lutwright.hdl.engines.base import Cost, StreamComponent
 from lutwright.hdl.engines.registry import engines
+from lutwright.hdl.pool import PoolReduce, is_separate
 from lutwright.hdl.reduce import WindowReduce
 from lutwright.hdl.requantize import REQUANTIZE, RequantizeUnit
 from lutwright.hdl.table import TableUnit
@@ -81,6 +82,8 @@ def computing(node: Node, inputs: Sequence[Type], plan: Plan) -> Part:
             unit = TableUnit(node, x, planned(node, plan).folding.simd)
         case Unfold():
             unit = SlidingWindow(x, node.window, planned(node, plan).folding.simd, node.pad_value)
+        case Pool() if slides(node) and is_separate(node, x):
+            unit = PoolReduce(node, x, planned(node, plan).folding.simd)
         case Pool() | Conv() if slides(node):
             unit = WindowReduce(node, x, planned(node, plan).folding.simd)
         case ArgMax():

@@ -1,0 +1,46 @@
+"""How a component takes beats of which only some make a result."""
+
+from __future__ import annotations
+
+import numpy as np
+from amaranth import Module, Signal, Value
+
+from lutwright.frontend.ir import Array
+from lutwright.hdl.tokens import Stages, schedule
+
+
+class Intake:
+    """Two registers for the beats of a stream, so that `i.ready` depends on state alone.
+
+    valid, data: the beat at hand. The owner drives `done`: it is done with in this cycle. `enter`: at the end of this
+    cycle the next one comes to hand.
+    """
+
+    def __init__(self, m: Module, i: Value) -> None:
+        self.valid, self.done, self.enter = (Signal(name=name) for name in ("at_hand", "done", "enter"))
+        data = i.payload.data.as_value()
+        self.data, spare, full = Signal.like(data, name="data", reset_less=True), Signal.like(data), Signal()
+        free = ~self.valid | self.done
+        m.d.comb += [i.ready.eq(~full), self.enter.eq(free & (i.valid | full))]
+        with m.If(free):
+            m.d.sync += [self.valid.eq(i.valid | full), full.eq(0)]
+            with m.If(full):
+                m.d.sync += self.data.eq(spare)
+            with m.Else():
+                m.d.sync += self.data.eq(data)
+        with m.Elif(i.valid & ~full):
+            m.d.sync += [spare.eq(data), full.eq(1)]
+
+    def results(self, m: Module, o: Value, gives: Value) -> Signal:
+        """Drives `done` and `o.valid`, where the beat at hand makes a result if `gives`: when `o` is to be loaded."""
+        step = Signal(name="step")
+        m.d.comb += [step.eq(self.valid & gives & (~o.valid | o.ready)), self.done.eq(self.valid & (~gives | step))]
+        with m.If(~o.valid | o.ready):
+            m.d.sync += o.valid.eq(step)
+        return step
+
+
+def completed(beats: Array, frame: int) -> Stages:
+    """What an Intake with `results` does to beats: those of the indices `beats`, of `frame`, give one each."""
+    needs = np.asarray(beats).ravel() + 1
+    return schedule(needs, needs - 1, 2, frame)

@@ -1,0 +1,99 @@
+"""Pools of separate windows equal their nodes, in the cycles of their twins, without bubbles."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+
+from lutwright.errors import PlanError
+from lutwright.frontend.device import device
+from lutwright.frontend.ir import Input, Type
+from lutwright.frontend.nodes import Pool
+from lutwright.frontend.nodes.windows import Window
+from lutwright.frontend.planning import NodePlan, Plan
+from lutwright.hdl.engines.base import Folding
+from lutwright.hdl.parts import computing
+from lutwright.hdl.pool import PoolReduce, is_separate
+from lutwright.hdl.reduce import WindowReduce
+from lutwright.hdl.timing import measure, simulate
+
+from .checks import check
+from .harness import run
+
+FIXED = [
+    # kind, shape, lo, hi, kernel, strides, dilations, pads, lanes
+    ("sum", (6, 5, 4), -8, 7, (6, 5), (1, 1), (1, 1), ((0, 0), (0, 0)), 4),
+    ("sum", (6, 5, 5), 0, 15, (6, 5), (6, 5), (1, 1), ((0, 0), (0, 0)), 2),
+    ("max", (6, 5, 4), -8, 7, (2, 2), (2, 2), (1, 1), ((0, 0), (0, 0)), 2),
+    ("max", (6, 5, 3), -8, -2, (2, 2), (2, 2), (1, 1), ((1, 1), (1, 0)), 2),
+    ("max", (9, 2), 0, 1, (3,), (3,), (1,), ((0, 0),), 2),
+    ("max", (9, 2), -3, 2, (9,), (1,), (1,), ((0, 0),), 1),
+    ("max", (4, 3, 1), -3, 2, (2, 2), (2, 2), (1, 1), ((0, 0), (0, 0)), 1),
+    ("sum", (6, 1, 2), -3, 2, (3, 1), (3, 1), (1, 1), ((0, 0), (0, 0)), 1),
+    ("sum", (5, 5, 2), -3, 2, (1, 1), (2, 3), (2, 1), ((0, 0), (0, 0)), 1),
+    ("sum", (7, 7, 3), 0, 3, (2, 3), (3, 4), (1, 1), ((1, 0), (2, 2)), 3),
+]
+
+
+def drawn(count: int) -> list[tuple]:
+    """Of the grid: kernel 1-7, stride up to 8, padding of both sides, one axis and two, kernels beyond the image."""
+    choose, found = random.Random(7), []
+    while len(found) < count:
+        rank = choose.choice((1, 2, 2))
+        kernel = tuple(choose.randint(1, 7) for _ in range(rank))
+        strides = tuple(size + choose.choice((0, 0, 1)) for size in kernel)
+        pads = tuple((choose.randint(0, size // 2), choose.randint(0, size // 2)) for size in kernel)
+        shape = tuple(choose.randint(max(1, k - sum(p)), 2 * k + 2) for k, p in zip(kernel, pads, strict=True))
+        channels, (lo, hi) = choose.randint(1, 5), choose.choice([(0, 1), (-8, 7), (0, 15), (3, 9)])
+        window = (kernel, strides, (1,) * rank, pads)
+        if min(Pool("y", ("x",), Type((1,), 0, 1), "sum", Window(*window)).counts(shape).ravel(), default=0) > 0:
+            kind = choose.choice(("max", "sum"))
+            found.append((kind, (*shape, channels), lo, hi, *window, choose.randint(1, channels)))
+    return found
+
+
+CASES = FIXED + drawn(24)
+
+
+def node_of(case: tuple) -> tuple[Pool, Type]:
+    kind, shape, lo, hi, *window, _ = case
+    x = Type(shape, lo, hi)
+    return Pool.of("y", Input("x", (), x), kind, Window(*window)), x
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_pool(case: tuple) -> None:
+    node, x = node_of(case)
+    check(lambda: PoolReduce(node, x, case[-1]), node.evaluate, seed=2, frames=3)
+
+
+@pytest.mark.parametrize("case", CASES[::3], ids=str)
+def test_no_bubbles_and_the_twins_cycles(case: tuple) -> None:
+    node, x = node_of(case)
+    dut = PoolReduce(node, x, case[-1])
+    samples = np.random.default_rng(0).integers(x.lo, x.hi + 1, (3, *x.shape))
+    per_in, per_out = dut.i_beats.per_frame, dut.o_beats.per_frame
+    assert run(dut, samples).times == simulate(dut.tokens(), per_in, per_out, 3)
+    assert measure(dut.tokens(), per_in, per_out).interval == per_in
+
+
+OVERLAPPING = ((3, 3), (2, 2), (1, 1), ((0, 0), (0, 0)))
+SPREAD = ((2, 2), (3, 3), (2, 1), ((0, 0), (0, 0)))
+
+
+@pytest.mark.parametrize("window", [OVERLAPPING, SPREAD], ids=["overlapping", "dilated"])
+def test_windows_that_overlap_have_a_buffer(window: tuple) -> None:
+    node, x = node_of(("max", (7, 7, 2), 0, 3, *window, 1))
+    assert not is_separate(node, x)
+    with pytest.raises(PlanError, match="must not overlap"):
+        PoolReduce(node, x, 1)
+    plan = Plan(device("ecp5-25k"), {"y": NodePlan("pool", Folding(1, 1))})
+    assert isinstance(computing(node, (x,), plan).component, WindowReduce)
+
+
+def test_separate_windows_have_none() -> None:
+    node, x = node_of(CASES[0])
+    plan = Plan(device("ecp5-25k"), {"y": NodePlan("pool", Folding(2, 2))})
+    assert isinstance(computing(node, (x,), plan).component, PoolReduce)
