@@ -132,8 +132,9 @@ class PoolReduce(Unit):
         if self.entries > 1:
             usage = ram(self.entries, lanes * y, device.family)
             address = (self.entries - 1).bit_length()
-            luts, ffs, brams = luts + round(usage.luts) + lanes * y + 2 * address, ffs + round(usage.ffs), usage.brams
-            ffs += 2 * address
+            passing = lanes * y if self.node.kind == "max" else 0  # a sum's adder has room for it
+            luts, brams = luts + round(usage.luts) + passing + 2 * address, usage.brams
+            ffs += round(usage.ffs) + 2 * address
         return Cost(luts, ffs, brams, 0, self.i_beats.per_frame)
 
     def elaborate(self, platform: object) -> Module:
@@ -165,13 +166,13 @@ class PoolReduce(Unit):
         partial = Signal(unsigned(self.o_beats.type.width * self.o_beats.lanes))
         before = self._partial(m, at, address, partial, belongs)
         x, y = self.i_beats.shape, self.o_beats.shape
-        for lane in range(self.i_beats.lanes):
-            element = at.data.word_select(lane, x.width)
-            old = before.word_select(lane, y.width)
-            folded = self._folded(
-                element.as_signed() if x.signed else element, old.as_signed() if y.signed else old, begins
-            )
-            m.d.comb += partial.word_select(lane, y.width).eq(folded)
+        # A Signal a lane: Yosys' mapping for ECP5 fails where lanes are assigned to slices of one.
+        lanes = [Signal(y, name=f"folded{lane}") for lane in range(self.i_beats.lanes)]
+        for lane, folded in enumerate(lanes):
+            element, old = at.data.word_select(lane, x.width), before.word_select(lane, y.width)
+            typed = element.as_signed() if x.signed else element, old.as_signed() if y.signed else old
+            m.d.comb += folded.eq(self._folded(*typed, begins))
+        m.d.comb += partial.eq(Cat(lanes))
         data = Signal.like(partial, reset_less=True, name="y")
         with m.If(step):
             m.d.sync += [data.eq(partial), self.o.payload.last.eq(at_end)]
