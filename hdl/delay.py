@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from amaranth import Cat, Module, Mux, Signal, Value, unsigned
-from amaranth.lib.memory import Memory
+from amaranth import Cat, Module, Mux, Signal, Value
 
 from lutwright.frontend.device import Family
+from lutwright.hdl.buffer import buffer
 from lutwright.hdl.intake import Intake
 from lutwright.hdl.resources import Usage, ram
 
@@ -26,11 +26,10 @@ def delayed(m: Module, name: str, at: Intake, word: Value, count: int, depth: in
             m.d.sync += [older.eq(newer) for older, newer in zip(held, [word, *held], strict=False)]
         return list(held[depth - 1 :: depth])
     # A beat's address is read as it comes to hand and written as it is done with: never at once with another's.
-    m.submodules[name] = memory = Memory(shape=unsigned(width * count), depth=depth, init=[], attrs={"no_rw_check": 1})
-    write, read = memory.write_port(), memory.read_port()
     following = Signal(range(depth), name=f"{name}_address")
-    taps = [read.data.word_select(index, width) for index in range(count)]
-    m.d.comb += [read.addr.eq(following), read.en.eq(at.enter), write.en.eq(at.done)]
+    write, words = buffer(m, name, width * count, depth, following, at.enter)
+    taps = [words.word_select(index, width) for index in range(count)]
+    m.d.comb += write.en.eq(at.done)
     m.d.comb += write.data.eq(Cat(word, *taps[:-1]))
     with m.If(at.enter):
         m.d.sync += [write.addr.eq(following), following.eq(Mux(following == depth - 1, 0, following + 1))]

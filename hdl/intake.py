@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from amaranth import Module, Signal, Value
 
@@ -31,16 +33,22 @@ class Intake:
         with m.Elif(i.valid & ~full):
             m.d.sync += [spare.eq(data), full.eq(1)]
 
-    def results(self, m: Module, o: Value, gives: Value) -> Signal:
-        """Drives `done` and `o.valid`, where the beat at hand makes a result if `gives`: when `o` is to be loaded."""
-        step = Signal(name="step")
-        m.d.comb += [step.eq(self.valid & gives & (~o.valid | o.ready)), self.done.eq(self.valid & (~gives | step))]
-        with m.If(~o.valid | o.ready):
+    def give(self, m: Module, o: Value, gives: Value, last: Value, elements: Sequence[Signal]) -> None:
+        """Drives `done` and `o`: where `gives`, the beat at hand makes a result of these elements, kept in registers."""
+        step, free = Signal(name="step"), ~o.valid | o.ready
+        m.d.comb += [step.eq(self.valid & gives & free), self.done.eq(self.valid & (~gives | free))]
+        with m.If(free):
             m.d.sync += o.valid.eq(step)
-        return step
+        # A register a lane: where the payload as a whole becomes one, Yosys' mapping for ECP5 takes the elements' names
+        # in it for those of its bits, and fails.
+        results = [Signal.like(element, name=f"y{lane}", reset_less=True) for lane, element in enumerate(elements)]
+        m.d.comb += [o.payload.data[lane].eq(result) for lane, result in enumerate(results)]
+        with m.If(step):
+            m.d.sync += [result.eq(element) for result, element in zip(results, elements, strict=True)]
+            m.d.sync += o.payload.last.eq(last)
 
 
 def completed(beats: Array, frame: int) -> Stages:
-    """What an Intake with `results` does to beats: those of the indices `beats`, of `frame`, give one each."""
+    """What an Intake does to beats: those of the indices `beats`, of `frame`, give one each."""
     needs = np.asarray(beats).ravel() + 1
     return schedule(needs, needs - 1, 2, frame)

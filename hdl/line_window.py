@@ -105,13 +105,12 @@ class LineWindow(Unit):
         )
 
     def cost(self, device: Device) -> Cost:
-        """The delays, registers for the beats at both ends, and a LUT for each bit that may lie outside."""
+        """The delays, registers for the beats at both ends; those at `o` are set to what lies outside without a LUT."""
         lines, columns = (delay_usage(*delay, device.family) for delay in self.delays)
         usage = lines + columns
         (ky, kx), out = self.window.kernel, self.o_beats.bits - 1
         counters = self.beats.bit_length() + sum(self.window.strides)
-        masked = out - out // (ky * kx) if self.window.padded else 0
-        luts = self.word + masked + 3 * counters + 2 * (ky + kx) + 10
+        luts = self.word + 3 * counters + 2 * (ky + kx) + 10
         ffs = (2 + len(self.pauses)) * self.word + out + 2 * counters + ky + kx + 10
         return Cost(round(usage.luts) + luts, round(usage.ffs) + ffs, usage.brams, 0, self.beats)
 
@@ -124,7 +123,6 @@ class LineWindow(Unit):
             source = pause.o
         at = Intake(m, source)
         gives, last, row_inside, column_inside = self._positions(m, at)
-        step = at.results(m, self.o, gives)
 
         (_, lines, far), (_, columns, near) = self.delays
         column = [at.data, *delayed(m, "lines", at, at.data, lines, far)][::-1]  # oldest line first
@@ -142,10 +140,7 @@ class LineWindow(Unit):
                     value = Signal(self.o_beats.shape, name=f"element{ky}_{kx}_{lane}")
                     m.d.comb += value.eq(Mux(there, element.as_signed() if kind.signed else element, fill))
                     elements.append(value)
-        y = Signal(self.o_beats.bits - 1, reset_less=True)
-        with m.If(step):
-            m.d.sync += [y.eq(Cat(*elements)), self.o.payload.last.eq(last)]
-        m.d.comb += self.o.payload.data.as_value().eq(y)
+        at.give(m, self.o, gives, last, elements)
         return m
 
     def _positions(self, m: Module, at: Intake) -> tuple[Value, Value, list[Value], list[Value]]:

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from amaranth import Cat, Module, Mux, Signal, Value, unsigned
-from amaranth.lib.memory import Memory
 
 from lutwright.errors import PlanError
 from lutwright.frontend.device import Device
@@ -14,6 +13,7 @@ from lutwright.frontend.ir import Array, Type
 from lutwright.frontend.nodes import Pool
 from lutwright.frontend.nodes.windows import Window
 from lutwright.hdl.beats import Beats
+from lutwright.hdl.buffer import buffer
 from lutwright.hdl.engines.base import Cost
 from lutwright.hdl.intake import Intake, completed
 from lutwright.hdl.resources import ram
@@ -161,22 +161,16 @@ class PoolReduce(Unit):
                     with m.If(rows.last):
                         m.d.sync += rows.restart()
         belongs, gives, begins, at_end = held
-        step = at.results(m, self.o, gives)
-
         partial = Signal(unsigned(self.o_beats.type.width * self.o_beats.lanes))
         before = self._partial(m, at, address, partial, belongs)
-        x, y = self.i_beats.shape, self.o_beats.shape
-        # A Signal a lane: Yosys' mapping for ECP5 fails where lanes are assigned to slices of one.
-        lanes = [Signal(y, name=f"folded{lane}") for lane in range(self.i_beats.lanes)]
-        for lane, folded in enumerate(lanes):
+        x, y, folded = self.i_beats.shape, self.o_beats.shape, list[Signal]()
+        for lane in range(self.i_beats.lanes):
             element, old = at.data.word_select(lane, x.width), before.word_select(lane, y.width)
             typed = element.as_signed() if x.signed else element, old.as_signed() if y.signed else old
-            m.d.comb += folded.eq(self._folded(*typed, begins))
-        m.d.comb += partial.eq(Cat(lanes))
-        data = Signal.like(partial, reset_less=True, name="y")
-        with m.If(step):
-            m.d.sync += [data.eq(partial), self.o.payload.last.eq(at_end)]
-        m.d.comb += self.o.payload.data.as_value().eq(data)
+            folded.append(Signal(y, name=f"folded{lane}"))
+            m.d.comb += folded[-1].eq(self._folded(*typed, begins))
+        m.d.comb += partial.eq(Cat(folded))
+        at.give(m, self.o, gives, at_end, folded)
         return m
 
     def _partial(self, m: Module, at: Intake, address: Value, partial: Signal, belongs: Value) -> Value:
@@ -186,15 +180,13 @@ class PoolReduce(Unit):
             with m.If(at.done & belongs):
                 m.d.sync += kept.eq(partial)
             return kept
-        attributes = {"no_rw_check": 1}  # what is read while it is written comes from `passed`
-        m.submodules.partials = memory = Memory(shape=partial.shape(), depth=self.entries, init=[], attrs=attributes)
-        write, read = memory.write_port(), memory.read_port()
+        # What is read while it is written comes from `passed`.
+        write, word = buffer(m, "partials", len(partial), self.entries, address, at.enter)
         passes, passed = Signal(), Signal.like(partial, reset_less=True)
-        m.d.comb += [write.data.eq(partial), write.en.eq(at.done & belongs), read.addr.eq(address)]
-        m.d.comb += read.en.eq(at.enter)
+        m.d.comb += [write.data.eq(partial), write.en.eq(at.done & belongs)]
         with m.If(at.enter):
             m.d.sync += [write.addr.eq(address), passes.eq(write.en & (write.addr == address)), passed.eq(partial)]
-        return Mux(passes, passed, read.data)
+        return Mux(passes, passed, word)
 
     def _folded(self, element: Value, old: Value, begins: Value) -> Value:
         if self.node.kind == "max":

@@ -66,6 +66,7 @@ LUT_RAMS: dict[Family, tuple[Kind, ...]] = {
 LUT_INPUTS: dict[Family, int] = {"ice40": 4, "ecp5": 4, "gowin": 4, "xc7": 6}
 SITES_PER_LUT_RAM = 4
 READ_PORT = 2.0
+SELECT = 0.7  # LUTs that select a bit out of every further row of LUT RAM
 RESET = 4.0
 
 
@@ -90,5 +91,6 @@ def ram(depth: int, width: int, family: Family) -> Usage:
         options.append((cost + READ_PORT + RESET * initial, Usage(width * initial, 1 * initial, cells)))
     for kind in LUT_RAMS[family]:
         cost, cells = kind.cheapest(depth, width, written=True)
-        options.append((cost + READ_PORT, Usage(SITES_PER_LUT_RAM * cells, width)))
+        deep = -(-depth // max(kind.rows.values()))
+        options.append((cost + READ_PORT, Usage(SITES_PER_LUT_RAM * cells + width * SELECT * (deep - 1), width)))
     return min(options, key=lambda option: option[0])[1]

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from amaranth import Module, Mux, Shape, Signal, Value, signed, unsigned
-from amaranth.lib.memory import Memory
+from amaranth import Module, Mux, Shape, Signal, Value, signed
 
 from lutwright.errors import PlanError
 from lutwright.frontend.device import Device
 from lutwright.frontend.ir import Array, Type
 from lutwright.frontend.nodes.windows import Window
 from lutwright.hdl.beats import Beats
+from lutwright.hdl.buffer import buffer
 from lutwright.hdl.engines.base import Cost
 from lutwright.hdl.resources import ram
 from lutwright.hdl.tokens import Stages, schedule
@@ -104,9 +104,6 @@ class SlidingWindow(Unit):
         reach = (self.height + top + bottom + ky * dy) * (self.width + left + right + kx * dx) * self.blocks
         span = signed(max(reach, 2 * frame + self.depth).bit_length() + 1)
 
-        attributes = {"no_rw_check": 1}  # what is read has been written before
-        m.submodules.lines = lines = Memory(shape=unsigned(bits), depth=self.depth, init=[], attrs=attributes)
-        write, read = lines.write_port(), lines.read_port()
         written = Signal(span)  # of the frame that is given, relative to its start
         step, row_starts = Signal(), (-top * self.width - left) * self.blocks
 
@@ -130,6 +127,7 @@ class SlidingWindow(Unit):
         inside = (y >= 0) & (y < self.height) & (x >= 0) & (x < self.width)
         at_start = (y0 < 0) | (column.place < 0)
         done = Signal()
+        write, word = buffer(m, "lines", bits, self.depth, place.address, step)  # what is read has been written before
         m.d.comb += [
             # Both cases at once, as below the sums of all cases, since what chooses between them comes late.
             self.i.ready.eq(Mux(at_start, written < self.depth, written - column.place < self.depth)),
@@ -137,8 +135,6 @@ class SlidingWindow(Unit):
             done.eq(step & self._last(counts)),
             write.data.eq(self.i.payload.data.as_value()),
             write.en.eq(self.i.valid & self.i.ready),
-            read.addr.eq(place.address),
-            read.en.eq(step),
         ]
         outside, last = Signal(), Signal()
         with m.If(self.o.ready):
@@ -149,7 +145,7 @@ class SlidingWindow(Unit):
         m.d.sync += written.eq(Mux(done, next_frame, same))
         with m.If(write.en):
             m.d.sync += write.addr.eq(self.wrapped(write.addr + 1))
-        self._give(m, read.data, outside, last)
+        self._give(m, word, outside, last)
 
         following = self.wrapped(frame_address + frame % self.depth)
         with m.If(step):
