@@ -24,6 +24,7 @@ from lutwright.hdl.cost import adapter_cost, unit_cost, units
 from lutwright.hdl.engines.base import Cost, Folding
 from lutwright.hdl.engines.foldings import useful_parts
 from lutwright.hdl.engines.registry import engines
+from lutwright.hdl.line_window import PARALLEL
 from lutwright.hdl.network import Network
 from lutwright.hdl.sizing import sized
 
@@ -127,15 +128,25 @@ class Search:
         return found
 
     def _windows(self, node: Node, x: Type) -> list[Option]:
-        """As many lanes out as in; those of an Unfold divide the channels."""
-        fold = self.folds.get(node.name)
-        lanes = [fold.simd] if fold is not None else useful_parts(x.channels)
+        """As many lanes out as in, those of an Unfold divide the channels; or, of a parallel one, all of both."""
+        fold, pinned = self.folds.get(node.name), self.engines.get(node.name)
+        lanes = useful_parts(x.channels) if fold is None else [fold.simd] if fold.pe == fold.simd else []
         if isinstance(node, Unfold):
             lanes = [count for count in lanes if x.channels % count == 0]
-        if not lanes:
-            raise PlanError(f"--fold {node.name} must have lanes that divide its {x.channels} channels, not {fold}")
-        kind = type(node).__name__.lower()
-        return [Option(kind, Folding(count, count), unit_cost(node, (x,), count, self.device)) for count in lanes]
+        whole, found = Folding(node.type.channels, x.channels), list[Option]()
+        for name in units(node, x):
+            foldings = [Folding(count, count) for count in lanes]
+            if name == PARALLEL:
+                foldings = [whole] if fold in (None, whole) else []
+            if pinned in (None, name):
+                costs = (unit_cost(node, (x,), folding.simd, self.device, name) for folding in foldings)
+                found += [Option(name, folding, cost) for folding, cost in zip(foldings, costs, strict=True)]
+        if not found:
+            raise PlanError(
+                f"--fold {node.name} must have as many lanes out as in, which divide its {x.channels} channels where "
+                f"a window is unfolded, or be {whole} with --engine {node.name}={PARALLEL}, not {fold}"
+            )
+        return found
 
     def candidates(self) -> list[int]:
         """Every interval that some option has, ascending."""

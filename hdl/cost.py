@@ -14,7 +14,8 @@ from lutwright.hdl.beats import Beats
 from lutwright.hdl.branch import Concatenate, Elementwise
 from lutwright.hdl.engines.base import Cost
 from lutwright.hdl.fixed_point import fixed_point
-from lutwright.hdl.pool import PoolReduce, is_separate
+from lutwright.hdl.line_window import PARALLEL, LineWindow, is_parallel
+from lutwright.hdl.pool import SEPARATE, PoolReduce, is_separate
 from lutwright.hdl.reduce import WindowReduce
 from lutwright.hdl.requantize import REQUANTIZE, RequantizeUnit
 from lutwright.hdl.table import TableUnit
@@ -25,7 +26,14 @@ from lutwright.hdl.window import SlidingWindow
 def units(node: Node, x: Type) -> tuple[str, ...]:
     """The names of the components that can compute a node which is no engine's."""
     name = type(node).__name__.lower()
-    return (name, REQUANTIZE) if isinstance(node, Threshold) and fixed_point(node, x) is not None else (name,)
+    match node:
+        case Threshold() if fixed_point(node, x) is not None:
+            return name, REQUANTIZE
+        case Unfold() if is_parallel(x, node.window):
+            return name, PARALLEL
+        case Pool() if is_separate(node, x):
+            return name, SEPARATE
+    return (name,)
 
 
 @lru_cache(4096)
@@ -41,9 +49,11 @@ def unit_cost(node: Node, inputs: tuple[Type, ...], lanes: int, device: Device, 
             return TableUnit(node, x, lanes).cost(device)
         case ArgMax():
             return ArgMaxUnit(node, x, lanes).cost(device)
+        case Unfold() if name == PARALLEL:
+            return LineWindow(x, node.window, lanes, node.pad_value).cost(device)
         case Unfold():
             return SlidingWindow(x, node.window, lanes, node.pad_value).cost(device)
-        case Pool() if is_separate(node, x):
+        case Pool() if name == SEPARATE:
             return PoolReduce(node, x, lanes).cost(device)
         case Pool() | Conv():
             return WindowReduce(node, x, lanes).cost(device)

@@ -34,7 +34,7 @@ class Intake:
             m.d.sync += [spare.eq(data), full.eq(1)]
 
     def give(self, m: Module, o: Value, gives: Value, last: Value, elements: Sequence[Signal]) -> None:
-        """Drives `done` and `o`: where `gives`, the beat at hand makes a result of these elements, kept in registers."""
+        """Drives `done` and `o`: where `gives`, the beat at hand makes a result of these elements, in registers."""
         step, free = Signal(name="step"), ~o.valid | o.ready
         m.d.comb += [step.eq(self.valid & gives & free), self.done.eq(self.valid & (~gives | free))]
         with m.If(free):

@@ -55,10 +55,8 @@ class LineWindow(Unit):
 
     def _lay_out(self) -> None:
         """The raster: its width `line`, its positions `total`, and where in it the first position is complete."""
-        (ky, kx), (sy, sx), (dy, dx) = self.window.kernel, self.window.strides, self.window.dilations
-        (top, _), (left, _) = self.window.pads
-        self.line = max(self.width, (self.columns - 1) * sx + 1)
-        self.first = ((ky - 1) * dy - top) * self.line + (kx - 1) * dx - left
+        sy, sx = self.window.strides
+        self.line, self.first = _first((self.height, self.width), self.window)
         if self.first < 0:
             raise PlanError(f"the first position of a parallel window must hold some of its input, not {self.window}")
         self.last = self.first + (self.rows - 1) * sy * self.line + (self.columns - 1) * sx
@@ -181,6 +179,19 @@ class LineWindow(Unit):
         with m.If(at.enter):
             m.d.sync += held.eq(Cat(gives, last, *flags))
         return held[0], held[1], list(held[2 : 2 + ky]), list(held[2 + ky :])
+
+
+def is_parallel(x: Type, window: Window) -> bool:
+    """Whether a LineWindow can be built: the first position holds some of x."""
+    return _first((1, *x.shape)[-3:-1], plane(window))[1] >= 0
+
+
+def _first(size: tuple[int, ...], window: Window) -> tuple[int, int]:
+    """Columns of the raster, and where in it the first position is complete, of a window over a plane."""
+    (ky, kx), (dy, dx), ((top, _), (left, _)) = window.kernel, window.dilations, window.pads
+    _, columns = window.output(size)
+    line: int = max(size[1], (columns - 1) * window.strides[1] + 1)
+    return line, ((ky - 1) * dy - top) * line + (kx - 1) * dx - left
 
 
 def _inside(value: Signal, low: int, high: int, least: int, most: int) -> Value:

@@ -14,7 +14,8 @@ from lutwright.hdl.argmax import ArgMaxUnit
 from lutwright.hdl.branch import Concatenate, Elementwise, Fork, Joint
 from lutwright.hdl.engines.base import Cost, StreamComponent
 from lutwright.hdl.engines.registry import engines
-from lutwright.hdl.pool import PoolReduce, is_separate
+from lutwright.hdl.line_window import PARALLEL, LineWindow
+from lutwright.hdl.pool import SEPARATE, PoolReduce
 from lutwright.hdl.reduce import WindowReduce
 from lutwright.hdl.requantize import REQUANTIZE, RequantizeUnit
 from lutwright.hdl.table import TableUnit
@@ -55,7 +56,10 @@ def planned(node: Node, plan: Plan) -> NodePlan:
     choice = plan.nodes[node.name]
     if min(choice.folding.pe, choice.folding.simd) < 1:
         raise PlanError(f"the folding of '{node.name}' must be at least 1x1, not {choice.folding}")
-    if isinstance(node, SAME_LANES) and choice.folding.pe != choice.folding.simd:
+    if isinstance(node, Unfold) and choice.engine == PARALLEL:
+        if choice.folding.pe != node.type.channels:
+            raise PlanError(f"a parallel '{node.name}' must have {node.type.channels} lanes out, not {choice.folding}")
+    elif isinstance(node, SAME_LANES) and choice.folding.pe != choice.folding.simd:
         raise PlanError(f"'{node.name}' must have as many lanes out as in, not {choice.folding}")
     return choice
 
@@ -80,9 +84,11 @@ def computing(node: Node, inputs: Sequence[Type], plan: Plan) -> Part:
             unit = ThresholdUnit(node, x, planned(node, plan).folding.simd)
         case Table():
             unit = TableUnit(node, x, planned(node, plan).folding.simd)
+        case Unfold() if planned(node, plan).engine == PARALLEL:
+            unit = LineWindow(x, node.window, planned(node, plan).folding.simd, node.pad_value)
         case Unfold():
             unit = SlidingWindow(x, node.window, planned(node, plan).folding.simd, node.pad_value)
-        case Pool() if slides(node) and is_separate(node, x):
+        case Pool() if planned(node, plan).engine == SEPARATE:
             unit = PoolReduce(node, x, planned(node, plan).folding.simd)
         case Pool() | Conv() if slides(node):
             unit = WindowReduce(node, x, planned(node, plan).folding.simd)

@@ -21,6 +21,8 @@ from lutwright.hdl.tokens import Stages
 from lutwright.hdl.unit import Unit
 from lutwright.hdl.window import plane
 
+SEPARATE = "separate"  # the name of this way to build a Pool
+
 
 @dataclass
 class Axis:

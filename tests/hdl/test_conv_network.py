@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from lutwright.errors import PlanError
 from lutwright.frontend.device import device
 from lutwright.frontend.ir import Graph, Input, Node, Type, verify
 from lutwright.frontend.nodes import Conv, Dense, Pool, Reshape, Threshold
 from lutwright.frontend.nodes.windows import Window
 from lutwright.frontend.plan import plan
-from lutwright.frontend.planning import Goal, Latency, Smallest
+from lutwright.frontend.planning import Goal, Latency, NodePlan, Smallest
+from lutwright.hdl.engines.base import Folding
 from lutwright.hdl.network import Network
 from lutwright.hdl.timing import simulate
 
@@ -22,6 +24,7 @@ PLANS: list[tuple[str, Goal | None, dict[str, str]]] = [
     ("ice40-hx8k", Smallest(), {}),
     ("ecp5-25k", None, {}),
     ("ecp5-25k", Latency(), {"act0": "requantize"}),
+    ("ecp5-25k", Smallest(), {"conv0_window": "parallel", "conv2_window": "parallel", "pool": "pool"}),
 ]
 
 
@@ -65,3 +68,25 @@ def test_cycles_are_predicted(name: str, goal: Goal | None, pins: dict[str, str]
     dut = Network(graph, plan(graph, device(name), goal, engines=pins))
     samples = np.random.default_rng(1).integers(-4, 4, (3, 6, 5, 3))
     assert run(dut, samples).times == simulate(dut.tokens(), dut.i_beats.per_frame, dut.o_beats.per_frame, 3)
+
+
+def test_components_are_chosen_for_the_goal() -> None:
+    graph = network(0)
+    small, quick = (plan(graph, device("ecp5-25k"), goal).nodes for goal in (Smallest(), Latency()))
+    assert small["conv0_window"].engine == "unfold"
+    assert quick["conv0_window"] == NodePlan("parallel", Folding(27, 3))
+    assert small["pool"].engine == quick["pool"].engine == "separate"
+
+
+@pytest.mark.parametrize(
+    ("engines", "folds", "text"),
+    [
+        ({"conv0_window": "parallel"}, {"conv0_window": Folding(3, 3)}, "or be 27x3 with --engine conv0_window="),
+        ({}, {"conv0_window": Folding(2, 2)}, "divide its 3 channels"),
+        ({}, {"pool": Folding(1, 2)}, "as many lanes out as in"),
+        ({"conv1": "separate"}, {}, "must be one of conv, not 'separate'"),
+    ],
+)
+def test_pins_that_no_window_has(engines: dict[str, str], folds: dict[str, Folding], text: str) -> None:
+    with pytest.raises(PlanError, match=text):
+        plan(network(0), device("ecp5-25k"), Smallest(), engines=engines, folds=folds)

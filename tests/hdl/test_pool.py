@@ -13,15 +13,17 @@ from lutwright.frontend.ir import Input, Type
 from lutwright.frontend.nodes import Pool
 from lutwright.frontend.nodes.windows import Window
 from lutwright.frontend.planning import NodePlan, Plan
+from lutwright.hdl.cost import unit_cost, units
 from lutwright.hdl.engines.base import Folding
 from lutwright.hdl.parts import computing
-from lutwright.hdl.pool import PoolReduce, is_separate
+from lutwright.hdl.pool import SEPARATE, PoolReduce, is_separate
 from lutwright.hdl.reduce import WindowReduce
 from lutwright.hdl.timing import measure, simulate
 
 from .checks import check
 from .harness import run
 
+DEVICE = device("ecp5-25k")
 FIXED = [
     # kind, shape, lo, hi, kernel, strides, dilations, pads, lanes
     ("sum", (6, 5, 4), -8, 7, (6, 5), (1, 1), (1, 1), ((0, 0), (0, 0)), 4),
@@ -87,13 +89,16 @@ SPREAD = ((2, 2), (3, 3), (2, 1), ((0, 0), (0, 0)))
 def test_windows_that_overlap_have_a_buffer(window: tuple) -> None:
     node, x = node_of(("max", (7, 7, 2), 0, 3, *window, 1))
     assert not is_separate(node, x)
+    assert units(node, x) == ("pool",)
     with pytest.raises(PlanError, match="must not overlap"):
         PoolReduce(node, x, 1)
-    plan = Plan(device("ecp5-25k"), {"y": NodePlan("pool", Folding(1, 1))})
-    assert isinstance(computing(node, (x,), plan).component, WindowReduce)
 
 
-def test_separate_windows_have_none() -> None:
+@pytest.mark.parametrize(("name", "kind"), [("pool", WindowReduce), (SEPARATE, PoolReduce)])
+def test_a_plan_chooses_the_component(name: str, kind: type) -> None:
     node, x = node_of(CASES[0])
-    plan = Plan(device("ecp5-25k"), {"y": NodePlan("pool", Folding(2, 2))})
-    assert isinstance(computing(node, (x,), plan).component, PoolReduce)
+    assert name in units(node, x)
+    plan = Plan(DEVICE, {"y": NodePlan(name, Folding(2, 2))})
+    part = computing(node, (x,), plan)
+    assert isinstance(part.component, kind)
+    assert part.cost == unit_cost(node, (x,), 2, DEVICE, name)
