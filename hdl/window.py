@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from amaranth import Module, Mux, Shape, Signal, Value, signed
+from amaranth import Cat, Const, Module, Mux, Shape, Signal, Value, signed
 
 from lutwright.errors import PlanError
 from lutwright.frontend.device import Device
@@ -49,43 +49,43 @@ class SlidingWindow(Unit):
         inner = (self.blocks, kernel * lanes) if by_block else (kernel * x.channels,)
         lo, hi = (min(x.lo, fill), max(x.hi, fill)) if self.window.padded else (x.lo, x.hi)
         super().__init__(Beats(x, lanes), Beats(Type((self.rows, self.columns, *inner), lo, hi), lanes))
-        self.needs, self.lowers = self._schedule()
+        self.needs, self.origins, self.places = self._schedule()
         self.depth = self._depth()
 
-    def _schedule(self) -> tuple[Array, Array]:
-        """For each beat given in a frame: how many of its frame's beats must be there, and from which on they are kept.
+    def _schedule(self) -> tuple[Array, Array, Array]:
+        """For each beat given in a frame: how many of its frame's beats must be there, and which lies at the window's
+        origin, and which at its place; the buffer keeps those from the origin on.
 
-        What lies outside needs none: a number below all.
+        Beats count from the frame's start, as if lines had no ends. What lies outside needs none: a number below all.
         """
         (sy, sx), (dy, dx) = self.window.strides, self.window.dilations
         (top, _), (left, _) = self.window.pads
         y0, x0 = np.arange(self.rows) * sy - top, np.arange(self.columns) * sx - left
         y = y0[:, np.newaxis] + np.arange(self.window.kernel[0]) * dy  # [rows, ky]
         x = x0[:, np.newaxis] + np.arange(self.window.kernel[1]) * dx
-        block = np.arange(self.blocks)
+        block = np.arange(self.blocks)[:, np.newaxis, np.newaxis]
         ys, xs = y[:, np.newaxis, np.newaxis, :, np.newaxis], x[np.newaxis, :, np.newaxis, np.newaxis, :]
-        places = (ys * self.width + xs) * self.blocks + block[:, np.newaxis, np.newaxis]
+        places = (ys * self.width + xs) * self.blocks + block
         inside = (ys >= 0) & (ys < self.height) & (xs >= 0) & (xs < self.width)
         needs = np.where(inside, places + 1, -(2**31))
-        origin = (y0[:, np.newaxis] * self.width + x0) * self.blocks
-        lowers = np.where(y0[:, np.newaxis] >= 0, np.maximum(origin, 0), 0)
-        spread = np.broadcast_to(lowers[:, :, np.newaxis, np.newaxis, np.newaxis], needs.shape)
-        needs = needs if self.by_block else np.moveaxis(needs, 2, -1)
-        return needs.ravel(), spread.ravel()
+        origins = (y0[:, np.newaxis] * self.width + x0) * self.blocks
+        spread = np.broadcast_to(origins[:, :, np.newaxis, np.newaxis, np.newaxis], needs.shape)
+        order = (0, 1, 2, 3, 4) if self.by_block else (0, 1, 3, 4, 2)
+        needs, spread, places = (array.transpose(order).ravel() for array in (needs, spread, places))
+        return needs, spread, places
 
     def _depth(self) -> int:
         there = self.needs > 0
         oldest = np.minimum.accumulate(np.where(there, self.needs - 1, 2**31)[::-1])[::-1]
-        if (oldest < self.lowers).any():
+        if (oldest < self.origins).any():
             raise PlanError(f"a window may not lie beyond its input's edge: {self.window}")
         (sy, sx), skipped = self.window.strides, 1
         skipped += ((sy - 1) * self.width + sx - 1) * self.blocks
-        depth = int((self.needs - self.lowers)[there].max()) + skipped
-        depth = max(2, min(depth, self.i_beats.per_frame * 2))
+        depth = max(2, int((self.needs - self.origins)[there].max()) + skipped)
         return 1 << (depth - 1).bit_length() if depth <= WHOLE_MEMORY else depth
 
     def control(self) -> Stages:
-        return schedule(self.needs, self.lowers, self.depth, self.i_beats.per_frame)
+        return schedule(self.needs, self.origins, self.depth, self.i_beats.per_frame)
 
     def cost(self, device: Device) -> Cost:
         """The buffer, and counters of places and addresses."""
@@ -98,73 +98,81 @@ class SlidingWindow(Unit):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         frame, bits = self.i_beats.per_frame, self.i_beats.bits - 1
-        (ky, kx), (sy, sx), (dy, dx) = self.window.kernel, self.window.strides, self.window.dilations
-        (top, bottom), (left, right) = self.window.pads
-        line = self.width * self.blocks
-        reach = (self.height + top + bottom + ky * dy) * (self.width + left + right + kx * dx) * self.blocks
-        span = signed(max(reach, 2 * frame + self.depth).bit_length() + 1)
+        step, outside, last = Signal(), Signal(), Signal()
+        loops = Loops(m, self._loops(), step)
 
-        written = Signal(span)  # of the frame that is given, relative to its start
-        step, row_starts = Signal(), (-top * self.width - left) * self.blocks
-
-        # Places count beats from the frame's start, addresses are the same modulo `depth`.
-        frame_address = Signal(range(self.depth), init=row_starts % self.depth)
-        kinds = ("kx", "ky", "b", "ox", "oy") if self.by_block else ("b", "kx", "ky", "ox", "oy")
-        pointers = [Pointer(self, span, row_starts, f"at_{kind}") for kind in kinds]
-        place, column = pointers[0], pointers[3]
-        y0, x0, y, x = (
-            Signal(signed(max(limit, 1).bit_length() + 2), init=-pad, name=name)
-            for limit, pad, name in (
-                (self.height + bottom + ky * dy, top, "y0"),
-                (self.width + right + kx * dx, left, "x0"),
-                (self.height + bottom + ky * dy, top, "y"),
-                (self.width + right + kx * dx, left, "x"),
-            )
-        )
-        sizes = {"kx": kx, "ky": ky, "b": self.blocks, "ox": self.columns, "oy": self.rows}
-        steps = {"kx": dx * self.blocks, "ky": dy * line, "b": 1, "ox": sx * self.blocks, "oy": sy * line}
-        counts = [Counter(m, kind, sizes[kind]) for kind in kinds]
-        inside = (y >= 0) & (y < self.height) & (x >= 0) & (x < self.width)
-        at_start = (y0 < 0) | (column.place < 0)
-        done = Signal()
-        write, word = buffer(m, "lines", bits, self.depth, place.address, step)  # what is read has been written before
+        # Whose sign says all: beats from the place to the newest, and how many more may come, both less one.
+        start = int(self.places[0])
+        ahead = Signal(self._span(self.places), init=-start - 1)
+        space = Signal(self._span(self.origins), init=self.depth + start - 1)
+        address = Signal(range(self.depth), init=start % self.depth)
+        inside = self._inside(m, loops, step)
+        write, word = buffer(m, "lines", bits, self.depth, address, step)
         m.d.comb += [
-            # Both cases at once, as below the sums of all cases, since what chooses between them comes late.
-            self.i.ready.eq(Mux(at_start, written < self.depth, written - column.place < self.depth)),
-            step.eq((~inside | (place.place < written)) & (~self.o.valid | self.o.ready)),
-            done.eq(step & self._last(counts)),
+            self.i.ready.eq(space >= 0),
+            step.eq((~inside | (ahead >= 0)) & (~self.o.valid | self.o.ready)),
             write.data.eq(self.i.payload.data.as_value()),
             write.en.eq(self.i.valid & self.i.ready),
         ]
-        outside, last = Signal(), Signal()
+        places, origins = (loops.moves(beats, frame) for beats in (self.places, self.origins))
+        m.d.sync += [
+            ahead.eq(_added(ahead, loops.chosen([-move for move in places], step), write.en)),
+            space.eq(_added(space, loops.chosen([move - 1 for move in origins], step, -1), ~write.en)),
+        ]
+        with m.If(step):
+            m.d.sync += address.eq(self._moved(address, [move % self.depth for move in places], loops))
+        with m.If(write.en):
+            m.d.sync += write.addr.eq(self._moved(write.addr, [1], loops))
+
         with m.If(self.o.ready):
             m.d.sync += self.o.valid.eq(0)
         with m.If(step):
-            m.d.sync += [self.o.valid.eq(1), outside.eq(~inside), last.eq(done)]
-        same, next_frame = (Mux(write.en, start + 1, start) for start in (written, written - frame))
-        m.d.sync += written.eq(Mux(done, next_frame, same))
-        with m.If(write.en):
-            m.d.sync += write.addr.eq(self.wrapped(write.addr + 1))
+            m.d.sync += [self.o.valid.eq(1), outside.eq(~inside), last.eq(loops.done)]
         self._give(m, word, outside, last)
-
-        following = self.wrapped(frame_address + frame % self.depth)
-        with m.If(step):
-            previous: Value = Value.cast(1)
-            for index, (count, pointer) in enumerate(zip(counts, pointers, strict=True)):
-                with m.If(previous & ~count.last):
-                    moved = pointer.moved(steps[kinds[index]])
-                    for lower_one in pointers[: index + 1]:
-                        m.d.sync += lower_one.set(*moved)
-                    m.d.sync += count.value.eq(count.value + 1)
-                    m.d.sync += [other.value.eq(0) for other in counts[:index]]
-                    m.d.sync += _coordinates(kinds[index], kinds[:index], (x, y, x0, y0), (dx, dy, sx, sy), left)
-                previous = previous & count.last
-            with m.If(previous):
-                for pointer in pointers:
-                    m.d.sync += pointer.set(row_starts, following)
-                m.d.sync += [other.value.eq(0) for other in counts]
-                m.d.sync += [frame_address.eq(following), y0.eq(-top), y.eq(-top), x0.eq(-left), x.eq(-left)]
         return m
+
+    def _loops(self) -> tuple[int, ...]:
+        """Iterations of the loops around a beat, innermost first."""
+        ky, kx = self.window.kernel
+        inner = (kx, ky, self.blocks) if self.by_block else (self.blocks, kx, ky)
+        return (*inner, self.columns, self.rows)
+
+    def _span(self, beats: Array) -> Shape:
+        """What holds how far the newest beat is ahead of any of these, and the room that this leaves."""
+        frame = self.i_beats.per_frame
+        needed = np.maximum.accumulate(np.maximum(self.needs, self.needs.max() - frame))
+        newest = np.concatenate([[self.needs.max() - frame], needed[:-1]])  # at least, when a beat is given
+        back = np.append(self.origins, frame + self.origins[0])
+        most = self.depth + int((back[:-1] - back[1:]).max(initial=0))
+        reach = max(most, self.depth - int((newest - beats).min()), int(np.abs(beats[0])) + self.depth)
+        return signed(reach.bit_length() + 1)
+
+    def _inside(self, m: Module, loops: Loops, step: Value) -> Value:
+        """Whether the place lies in the input: a coordinate for each axis that is padded."""
+        inside: Value = Const(1)
+        shape = (self.rows, self.columns, *self.window.kernel, self.blocks)
+        window = self.window
+        axes = zip("yx", (self.height, self.width), window.pads, window.strides, window.dilations, strict=True)
+        for axis, (name, size, pads, stride, dilation) in enumerate(axes):
+            if not any(pads):
+                continue
+            output, kernel = np.indices(shape, sparse=True)[axis], np.indices(shape, sparse=True)[axis + 2]
+            places = np.broadcast_to(output * stride + kernel * dilation - pads[0], shape)
+            places = places.transpose((0, 1, 4, 2, 3) if self.by_block else (0, 1, 2, 3, 4)).ravel()
+            reach = max(-int(places.min()), int(places.max()))
+            place = Signal(signed(reach.bit_length() + 1), init=-pads[0], name=name)
+            with m.If(step):
+                m.d.sync += place.eq(place + loops.chosen(loops.moves(places, 0)))
+            inside = inside & (place >= 0) & (place < size)
+        return inside
+
+    def _moved(self, address: Value, moves: Sequence[int], loops: Loops) -> Value:
+        """An address moved on, modulo the depth."""
+        moved = address + loops.chosen(moves)
+        if self.depth & (self.depth - 1) == 0:
+            return moved[: (self.depth - 1).bit_length()]
+        wrapped = address + loops.chosen([move - self.depth for move in moves])
+        return Mux(wrapped < 0, moved, wrapped)
 
     def _give(self, m: Module, data: Value, outside: Value, last: Value) -> None:
         width = self.o_beats.type.width
@@ -174,63 +182,51 @@ class SlidingWindow(Unit):
             m.d.comb += self.o.payload.data[lane].eq(Mux(outside, self.fill & ((1 << width) - 1), element))
         m.d.comb += self.o.payload.last.eq(last)
 
+
+class Loops:
+    """Nested loops: a counter each, the innermost first, that move on a `step`."""
+
+    def __init__(self, m: Module, sizes: Sequence[int], step: Value) -> None:
+        self.sizes = sizes
+        self.last: list[Value] = []
+        for index, size in enumerate(sizes):
+            count, last = Signal(range(size), name=f"count{index}"), Signal(init=size == 1, name=f"last{index}")
+            with m.If(step & self._all(self.last)):
+                m.d.sync += [count.eq(Mux(last, 0, count + 1)), last.eq(Mux(last, size == 1, count == size - 2))]
+            self.last.append(last)
+        self.done = self._all(self.last)
+
     @staticmethod
-    def _last(counts: Sequence[Counter]) -> Value:
-        result: Value = counts[0].last
-        for count in counts[1:]:
-            result = result & count.last
-        return result
+    def _all(bits: Sequence[Value]) -> Value:
+        return Cat(*bits).all()
 
-    def wrapped(self, address: Value) -> Value:
-        """An address below twice the depth, modulo the depth."""
-        if self.depth & (self.depth - 1) == 0:
-            return address[: (self.depth - 1).bit_length()]
-        return Mux(address >= self.depth, address - self.depth, address)
+    def moves(self, values: Array, frame: int) -> list[int]:
+        """How `values`, one for each pass of the innermost loop, move when each loop goes on, and when all begin again.
 
+        `frame`: what the next frame's values lie beyond this one's.
+        """
+        strides = np.cumprod([1, *self.sizes[:-1]])
+        ends = [int(stride) - 1 if size > 1 else 0 for stride, size in zip(strides, self.sizes, strict=True)]
+        moves = [int(values[(end + 1) % len(values)] - values[end]) for end in ends]
+        return [*moves, int(frame + values[0] - values[-1])]
 
-class Counter:
-    """A counter from 0 that is at its end at `count` - 1."""
-
-    def __init__(self, m: Module, name: str, count: int) -> None:
-        self.value = Signal(range(count), name=name)
-        self.last = Signal(name=f"{name}_last")
-        m.d.comb += self.last.eq(self.value == count - 1)
-
-
-class Pointer:
-    """A place in the frame and the address of it."""
-
-    def __init__(self, unit: SlidingWindow, span: Shape, start: int, name: str) -> None:
-        self.unit = unit
-        self.place = Signal(span, init=start, name=name)
-        self.address = Signal(range(unit.depth), init=start % unit.depth, name=f"{name}_address")
-
-    def moved(self, amount: int) -> tuple[Value, Value]:
-        return self.place + amount, self.unit.wrapped(self.address + amount % self.unit.depth)
-
-    def set(self, place: object, address: Value) -> list[object]:
-        return [self.place.eq(place), self.address.eq(address)]
+    def chosen(self, moves: Sequence[int], step: Value | None = None, otherwise: int = 0) -> Value:
+        """The move of this step, of one for all or one for each loop; `otherwise` without a step."""
+        if len(moves) == 1:
+            return _constant(moves[0])
+        chosen: Value = _constant(moves[-1])
+        for last, move in zip(reversed(self.last), reversed(moves[:-1]), strict=True):
+            chosen = Mux(last, chosen, _constant(move))
+        return chosen if step is None else Mux(step, chosen, _constant(otherwise))
 
 
-def _coordinates(
-    kind: str,
-    inner: Sequence[str],
-    signals: tuple[Signal, Signal, Signal, Signal],
-    steps: tuple[int, int, int, int],
-    left: int,
-) -> list[object]:
-    """Where the next beat lies, when the counter of that kind advances and the inner ones begin again."""
-    x, y, x0, y0 = signals
-    dx, dy, sx, sy = steps
-    moves: list[object] = []
-    next_x0, next_y0 = (x0 + sx if kind == "ox" else -left if kind == "oy" else x0), (y0 + sy if kind == "oy" else y0)
-    if kind in ("ox", "oy"):
-        moves += [x0.eq(next_x0), y0.eq(next_y0)]
-    if kind == "kx" or "kx" in inner:
-        moves.append(x.eq(x + dx if kind == "kx" else next_x0))
-    if kind == "ky" or "ky" in inner:
-        moves.append(y.eq(y + dy if kind == "ky" else next_y0))
-    return moves
+def _constant(value: int) -> Const:
+    return Const(value, signed(value.bit_length() + 1))
+
+
+def _added(value: Signal, move: Value, one: Value) -> Value:
+    """The sum of all three, by one adder."""
+    return (Cat(Const(1, 1), value).as_signed() + Cat(one, move).as_signed()) >> 1
 
 
 def plane(window: Window) -> Window:
