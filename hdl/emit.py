@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import re
 import tempfile
 from pathlib import Path
 
@@ -14,8 +15,16 @@ from lutwright.hdl import yosys
 from lutwright.hdl.engines.base import StreamComponent
 
 
+MEMORY = re.compile(r"^  attribute \\no_rw_check 1\n(?:  attribute .*\n)*  memory .* (\\\S+)\n", re.MULTILINE)
+EXACT, UNDEFINED = (rf"    parameter \COLLISION_X_MASK 1'{bit}" for bit in "01")
+
+
 def convert(top: wiring.Component | Module, name: str, ports: dict[str, tuple[Signal, None]]) -> str:
-    """RTLIL of a module with the given ports."""
+    """RTLIL of a module with the given ports.
+
+    What a memory with the attribute no_rw_check gives at an address that is written in the same cycle is undefined:
+    otherwise synthesis would put two registers for each of its bits around it.
+    """
     collecting = gc.isenabled()
     gc.disable()  # the netlist is built once and dropped: collecting it costs a quarter of the time
     try:
@@ -23,14 +32,23 @@ def convert(top: wiring.Component | Module, name: str, ports: dict[str, tuple[Si
     finally:
         if collecting:
             gc.enable()
-    return text
+    modules = text.split("\nmodule ")
+    return "\nmodule ".join(_undefined(module) if MEMORY.search(module) else module for module in modules)
+
+
+def _undefined(module: str) -> str:
+    for name in MEMORY.findall(module):
+        others, clocked = r"(?:    parameter .*\n)*", r"    parameter \\CLK_ENABLE 1\n"
+        port = rf'    parameter \\MEMID "\\{re.escape(name)}"\n{others}{clocked}'
+        module = re.sub(port, lambda match: match[0].replace(EXACT, UNDEFINED), module)
+    return module
 
 
 def to_verilog(rtlil: str) -> str:
     """Verilog of the same modules, memory contents included."""
     with tempfile.TemporaryDirectory(prefix="lutwright-") as folder:
         stage = Path(folder)
-        (stage / "in.il").write_text(rtlil)
+        (stage / "in.il").write_text(rtlil.replace(UNDEFINED, EXACT))
         # `proc` and `write_verilog` instead of Amaranth's own backend, whose always-blocks can miss time 0. `pmuxtree`
         # because Icarus takes the functions that are written for parallel multiplexers for system functions.
         script = "read_rtlil in.il\nproc\nmemory_collect\npmuxtree\nopt_clean\nwrite_verilog -noattr -norename out.v\n"
