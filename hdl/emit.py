@@ -14,7 +14,6 @@ from amaranth.lib import wiring
 from lutwright.hdl import yosys
 from lutwright.hdl.engines.base import StreamComponent
 
-
 MEMORY = re.compile(r"^  attribute \\no_rw_check 1\n(?:  attribute .*\n)*  memory .* (\\\S+)\n", re.MULTILINE)
 EXACT, UNDEFINED = (rf"    parameter \COLLISION_X_MASK 1'{bit}" for bit in "01")
 

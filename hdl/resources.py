@@ -39,7 +39,7 @@ class Kind:
         found = []
         for lanes, rows in self.rows.items():
             deep = -(-depth // rows)
-            cells = -(-deep * width // lanes)
+            cells = deep * -(-width // lanes)
             cost = (self.cost - self.scaled) * cells + self.scaled * deep * width / lanes
             found.append((cost + MUX * (deep - 1) * width + MUX * deep * (written and deep > 1), cells))
         return min(found)
@@ -64,10 +64,10 @@ LUT_RAMS: dict[Family, tuple[Kind, ...]] = {
     "xc7": (Kind(8, {6: 32, 3: 64}, scaled=7), Kind(8, {1: 128}, scaled=8)),
 }
 LUT_INPUTS: dict[Family, int] = {"ice40": 4, "ecp5": 4, "gowin": 4, "xc7": 6}
-SITES_PER_LUT_RAM = 4
+LUT_RAM_SITES: dict[Family, int] = {"ice40": 0, "ecp5": 4, "gowin": 8, "xc7": 4}  # of a cell
 READ_PORT = 2.0
-SELECT = 0.7  # LUTs that select a bit out of every further row of LUT RAM
-RESET = 4.0
+SELECT = 0.9  # LUTs that select a bit out of every further row of LUT RAM
+DECODE = 1.4  # LUTs for the write enable of a row of LUT RAM, or of a word of flip-flops
 
 
 def rom(depth: int, width: int, family: Family) -> Usage:
@@ -82,15 +82,15 @@ def rom(depth: int, width: int, family: Family) -> Usage:
 
 
 def ram(depth: int, width: int, family: Family) -> Usage:
-    """A memory with a write port and a read port, read into a register without reset."""
-    # A block of the iCE40 can't begin with a known output: a multiplexer a bit does that.
-    initial = family == "ice40"
-    options: list[tuple[float, Usage]] = [(depth * width, Usage(depth * width * 0.7, (depth + 1) * width))]
+    """A memory with a write port and a read port, read into a register that needs no first value (`hdl.buffer`)."""
+    luts = depth * (width * 0.7 + DECODE)
+    options: list[tuple[float, Usage]] = [(depth * width, Usage(luts, (depth + 1) * width))]
     for kind in BLOCKS[family]:
         cost, cells = kind.cheapest(depth, width, written=True)
-        options.append((cost + READ_PORT + RESET * initial, Usage(width * initial, 1 * initial, cells)))
+        options.append((cost + READ_PORT, Usage(brams=cells)))
     for kind in LUT_RAMS[family]:
         cost, cells = kind.cheapest(depth, width, written=True)
         deep = -(-depth // max(kind.rows.values()))
-        options.append((cost + READ_PORT, Usage(SITES_PER_LUT_RAM * cells + width * SELECT * (deep - 1), width)))
+        luts = LUT_RAM_SITES[family] * cells + (deep - 1) * width * SELECT + deep * DECODE * (deep > 1)
+        options.append((cost + READ_PORT, Usage(luts, width)))
     return min(options, key=lambda option: option[0])[1]

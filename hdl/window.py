@@ -88,12 +88,18 @@ class SlidingWindow(Unit):
         return schedule(self.needs, self.origins, self.depth, self.i_beats.per_frame)
 
     def cost(self, device: Device) -> Cost:
-        """The buffer, and counters of places and addresses."""
+        """The buffer, its addresses, the registers of what is ahead, counters of loops; LUTs as synthesized."""
         usage = ram(self.depth, self.i_beats.bits - 1, device.family)
-        pointer = (self.i_beats.per_frame * 2).bit_length() + self.depth.bit_length()
-        control = 12 * pointer + 40
-        luts, ffs = usage.luts + control + self.i_beats.bits, usage.ffs + 6 * pointer + 30
-        return Cost(round(luts), round(ffs), usage.brams, 0, max(self.i_beats.per_frame, self.o_beats.per_frame))
+        loops = [(size - 1).bit_length() for size in self._loops() if size > 1]
+        address, whole = (self.depth - 1).bit_length(), self.depth & (self.depth - 1) == 0
+        spans = self._span(self.places).width + self._span(self.origins).width
+        axes = zip((self.height, self.width), self.window.pads, strict=True)
+        coordinates = sum(size.bit_length() + 1 for size, pads in axes if any(pads))
+        filled = self.window.padded * (self.o_beats.bits - 1)
+        control = 1.6 * (sum(loops) + spans + coordinates) + 5 * len(loops) + (1.5 if whole else 4.5) * address + filled
+        ffs = sum(loops) + len(loops) + spans + 2 * address + coordinates + 3
+        cycles = max(self.i_beats.per_frame, self.o_beats.per_frame)
+        return Cost(round(usage.luts + control), round(usage.ffs) + ffs, usage.brams, 0, cycles)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
