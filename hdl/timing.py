@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
+from lutwright.frontend.ir import Array
 from lutwright.hdl.steps import Machine
 from lutwright.hdl.tokens import Tokens
 
@@ -28,19 +31,47 @@ def simulate(tokens: Tokens, beats_in: int, beats_out: int, frames: int) -> list
     return [(int(start), int(end)) for start, end in found]
 
 
-def measure(tokens: Tokens, beats_in: int, beats_out: int) -> Timing:
-    """Latency and interval of a network.
+@dataclass(frozen=True)
+class Course:
+    """When the last beat of each frame leaves, in cycles after the first beat in; source and sink never stall.
 
-    The interval is exact: it is taken over a period that begins and ends in the same state of all stages.
+    `ends` are of the frames until the state of all stages repeats: what follows is as its last `period` frames.
     """
-    ((start, end),) = simulate(tokens, beats_in, beats_out, 1)
-    machine = Machine(tokens)
-    seen: dict[bytes, tuple[int, int]] = {}
+
+    ends: tuple[int, ...]
+    period: int
+
+    @property
+    def timing(self) -> Timing:
+        return Timing(self.ends[0], -(-self._cycles // self.period))
+
+    def last_beats(self, frames: int) -> Array:
+        """[frames]: the cycles of each frame's last beat."""
+        known: Array = np.array(self.ends, np.int64)
+        index: Array = np.arange(frames)
+        periods: Array = np.maximum(0, index - (len(known) - self.period)) // self.period
+        return known[index - periods * self.period] + periods * self._cycles
+
+    @property
+    def _cycles(self) -> int:
+        return self.ends[-1] - self.ends[-1 - self.period]
+
+
+def course(tokens: Tokens, beats_in: int, beats_out: int) -> Course:
+    """The course of a network, exact: up to where a frame ends in a state of all stages that was seen before."""
+    machine, start, ends = Machine(tokens), 0, list[int]()
+    seen: dict[bytes, int] = {}
     for index in range(FRAMES_TO_SETTLE):
-        last = int(machine.frames(beats_in, beats_out, 1)[0, 1])
+        first, last = machine.frames(beats_in, beats_out, 1)[0]
+        start = start if ends else int(first)
+        ends.append(int(last) - start)
         state = machine.snapshot()
         if state in seen:
-            before, cycle = seen[state]
-            return Timing(end - start, -(-(last - cycle) // (index - before)))
-        seen[state] = (index, last)
+            return Course(tuple(ends), index - seen[state])
+        seen[state] = index
     raise AssertionError(f"the state of a token model is bounded, but none repeated in {FRAMES_TO_SETTLE} frames")
+
+
+def measure(tokens: Tokens, beats_in: int, beats_out: int) -> Timing:
+    """Latency and interval of a network."""
+    return course(tokens, beats_in, beats_out).timing

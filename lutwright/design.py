@@ -19,7 +19,7 @@ from lutwright.frontend.plan import plan
 from lutwright.frontend.planning import Goal, Plan
 from lutwright.hdl.engines.base import Folding
 from lutwright.hdl.network import Network
-from lutwright.hdl.timing import Timing
+from lutwright.hdl.timing import Course, Timing
 
 Progress = Callable[..., None]
 
@@ -56,8 +56,13 @@ class Design:
         return Network(self.model.graph, self.plan)
 
     @cached_property
+    def course(self) -> Course:
+        """When the frames leave, exactly."""
+        return self.network.course()
+
+    @property
     def timing(self) -> Timing:
-        return self.network.timing()
+        return self.course.timing
 
     @property
     def device(self) -> Device:

@@ -29,10 +29,11 @@ from lutwright.frontend.model import Model, load
 from lutwright.hdl import emit
 from lutwright.hdl.network import Network
 from lutwright.hdl.synth import synthesize
-from lutwright.hdl.timing import Timing
-from lutwright.proof import Comparison, accuracy
+from lutwright.proof import Comparison, accuracy, compare_cycles
 from lutwright.testbenches.board_runner import simulate_board
+from lutwright.testbenches.compiled import stream_frames
 from lutwright.testbenches.netlist import plain
+from lutwright.testbenches.runner import Simulation
 from lutwright.testbenches.runner import simulate as simulate_verilog
 
 DEFAULT_DEVICE = "ecp5-85k"
@@ -75,12 +76,29 @@ def simulate(path: Path, options: Options, inputs: Path, limit: int | None, what
     facts |= {"failed": None, "mismatches": 0, "cycles_per_frame": None, "latency_cycles": None}
     facts |= _against_reference(model, golden, samples)
     if made is not None:
-        outputs, timing = _outputs(what, made, x, progress)
-        compared = Comparison.of(f"node '{model.graph.output}'", golden, outputs.reshape(golden.shape))
-        facts |= {"device": made.device.name, "mismatches": compared.mismatches}
-        facts |= {"cycles_per_frame": timing.interval, "latency_cycles": timing.latency}
-        facts["failed"] = str(compared.first) if compared.first else facts["failed"]
+        facts |= {"device": made.device.name} | _against_golden(what, made, x, golden, progress)
     return facts | {"seconds": round(time.monotonic() - started, 3)}
+
+
+def _against_golden(what: str, made: Design, x: Array, golden: Array, progress: Progress) -> Facts:
+    """What the hardware makes of `x`, and in which cycles, against the golden model and the prediction."""
+    timing = made.timing
+    facts: Facts = {"predicted_cycles_per_frame": timing.interval, "predicted_latency_cycles": timing.latency}
+    if what == "board":
+        frames = x.reshape(len(x), *made.network.i_beats.type.shape)
+        progress("simulate the board", 0, len(x))
+        outputs = simulate_board(made.network, frames, lambda *counts: progress("simulate the board", *counts))
+        facts |= {"cycles_per_frame": timing.interval, "latency_cycles": timing.latency}  # a UART hides them
+    else:
+        ran = _simulated(what, made, x, progress)
+        outputs, cycles = ran.outputs, compare_cycles(made.course, ran)
+        facts |= {"cycles_per_frame": ran.interval, "latency_cycles": ran.latency}
+        facts["cycle_mismatches"] = cycles.mismatches
+        facts |= {"failed": str(cycles.first)} if cycles.first else {}
+        facts |= _speed(ran)
+    compared = Comparison.of(f"node '{made.model.graph.output}'", golden, outputs.reshape(golden.shape))
+    facts["mismatches"] = compared.mismatches
+    return facts | ({"failed": str(compared.first)} if compared.first else {})
 
 
 def synth(path: Path, options: Options, progress: Progress) -> Facts:
@@ -190,27 +208,32 @@ def _write_network(made: Design, stage: Path) -> None:
     (stage / "post.onnx").write_bytes(made.model.post.SerializeToString())
 
 
-def _outputs(what: str, made: Design, x: Array, progress: Progress) -> tuple[Array, Timing]:
-    """What the hardware makes of `x`, and its cycles: as simulated, or as planned behind a board's UART."""
+def _simulated(
+    what: str, made: Design, x: Array, progress: Progress, stalls: tuple[float, float] = (0.0, 0.0)
+) -> Simulation:
+    """The network's Verilog, or its netlist, or the Verilog in Icarus, on samples."""
     network = made.network
-    frames = x.reshape(len(x), *network.i_beats.type.shape)
-    if what == "board":
-        progress("simulate the board", 0, len(x))
-        outputs = simulate_board(network, frames, lambda done, total: progress("simulate the board", done, total))
-        return outputs, made.timing
     if what == "netlist":
         progress("synthesize")
         verilog = plain(synthesize(emit.rtlil(network, TOP), TOP, made.device).netlist, TOP, made.device.family)
     else:
         progress("emit Verilog")
         verilog = emit.verilog(network, TOP)
-    progress(f"simulate {len(x)} frames")
-    ran = simulate_verilog(
-        verilog, TOP, network.i_beats, network.o_beats, frames,
-        simulator="icarus" if what == "icarus" else "verilator", frame_cycles=_frame_cycles(made),
-    )  # fmt: skip
-    # A single frame has no interval to the next: then it is the planned one.
-    return ran.outputs, Timing(ran.latency, made.timing.interval if ran.interval is None else ran.interval)
+    beats, frames = (network.i_beats, network.o_beats), x.reshape(len(x), *network.i_beats.type.shape)
+    stage = f"simulate {len(x)} frames"
+    if what == "icarus":
+        progress(stage)
+        return simulate_verilog(verilog, TOP, *beats, frames, simulator="icarus", frame_cycles=_frame_cycles(made))
+    progress("build the simulator")
+
+    def report(done: int, total: int, speed: float) -> None:
+        progress(stage, done, total, f"at {speed:,.0f} cycles/s")
+
+    return stream_frames(verilog, TOP, *beats, frames, stalls=stalls, frame_cycles=_frame_cycles(made), report=report)
+
+
+def _speed(ran: Simulation) -> Facts:
+    return asdict(ran.speed) | {"cycles_per_second": ran.speed.cycles_per_second} if ran.speed else {}
 
 
 def _frame_cycles(made: Design) -> int:
@@ -218,8 +241,8 @@ def _frame_cycles(made: Design) -> int:
 
 
 def _prove(made: Design, samples: Samples | None, progress: Progress) -> Facts:
-    """Rung 2 on the user's samples, or on random frames with stalls; raises Mismatch."""
-    model, network = made.model, made.network
+    """Rung 2 on the user's samples, cycles too, or on random frames with stalls; raises Mismatch."""
+    model = made.model
     if samples is not None:
         x, stalls = model.encode(samples.inputs), (0.0, 0.0)
     else:
@@ -227,16 +250,14 @@ def _prove(made: Design, samples: Samples | None, progress: Progress) -> Facts:
         x = np.random.default_rng(0).integers(kind.lo, kind.hi + 1, (PROOF_FRAMES, *kind.shape))
         stalls = PROOF_STALLS
     golden = model.graph.evaluate(x)
-    progress(f"prove the Verilog on {len(x)} frames")
-    ran = simulate_verilog(
-        emit.verilog(network, TOP), TOP, network.i_beats, network.o_beats,
-        x.reshape(len(x), *network.i_beats.type.shape), stalls=stalls, frame_cycles=_frame_cycles(made),
-    )  # fmt: skip
+    ran = _simulated("verilator", made, x, progress, stalls)
     compared = Comparison.of(f"node '{model.graph.output}'", golden, ran.outputs.reshape(golden.shape))
-    if compared.first is not None:
-        raise compared.first
+    cycles = compare_cycles(made.course, ran) if stalls == (0.0, 0.0) else None
+    for first in (compared.first, cycles.first if cycles else None):
+        if first is not None:
+            raise first
     facts: Facts = {"rung": 2, "simulator": "verilator", "samples": len(x), "elements_compared": compared.elements}
-    facts |= {"mismatches": 0, "reference_mismatches": None, "accuracy": None, "failed": None}
+    facts |= {"mismatches": 0, "reference_mismatches": None, "accuracy": None, "failed": None} | _speed(ran)
     if samples is not None:
         facts |= _against_reference(model, golden, samples)
         if facts["failed"]:

@@ -8,7 +8,7 @@ from rich.progress import Progress as Bar
 
 
 class Progress:
-    """`progress(stage)` names what is being done, `progress(stage, done, total)` shows how far it is.
+    """`progress(stage)` names what is being done, `progress(stage, done, total)` shows how far it is, with a detail.
 
     On a terminal a line that renews itself; elsewhere a plain line for every new stage.
     """
@@ -26,9 +26,9 @@ class Progress:
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
 
-    def __call__(self, stage: str, done: int = 0, total: int | None = None) -> None:
+    def __call__(self, stage: str, done: int = 0, total: int | None = None, detail: str = "") -> None:
         if stage != self._stage:
             self._stage = stage
             if not self._console.is_terminal:
                 self._console.print(stage)
-        self._bar.update(self._task, description=stage, completed=done, total=total)
+        self._bar.update(self._task, description=f"{stage} {detail}".rstrip(), completed=done, total=total)

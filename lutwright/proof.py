@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from lutwright.errors import Mismatch
 from lutwright.frontend.ir import Array
+from lutwright.hdl.timing import Course
+from lutwright.testbenches.runner import Simulation
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,12 @@ class Comparison:
             place = tuple(int(axis) for axis in different[0])
             first = Mismatch(where, place[0], place[1:], int(expected[place]), int(found[place]))
         return cls(expected.size, len(different), first)
+
+
+def compare_cycles(course: Course, ran: Simulation) -> Comparison:
+    """When each frame's last beat left, against the prediction; both after the first beat in of the frame's slice."""
+    predicted = np.concatenate([course.last_beats(frames) for frames in ran.slices])
+    return Comparison.of("the cycle in which a frame's last beat leaves", predicted, ran.last_beats)
 
 
 def accuracy(outputs: NDArray[Any], labels: NDArray[Any]) -> float:

@@ -174,7 +174,9 @@ def synth_text(facts: Facts) -> Group:
 def simulate_text(facts: Facts) -> Table:
     """What was compared, and how it came out."""
     names = ("with", "device", "samples", "elements_compared", "mismatches", "reference_mismatches", "accuracy",
-             "cycles_per_frame", "latency_cycles", "seconds")  # fmt: skip
+             "cycles_per_frame", "latency_cycles", "predicted_cycles_per_frame", "predicted_latency_cycles",
+             "cycle_mismatches", "cycles", "processes", "build_seconds", "run_seconds", "cycles_per_second",
+             "seconds")  # fmt: skip
     return _summary(facts, {name: name.replace("_", " ") for name in names})
 
 
@@ -196,10 +198,12 @@ def build_text(facts: Facts) -> Group:
         text += f"; golden == reference, {proof['reference_mismatches']} mismatches"
     if proof["accuracy"] is not None:
         text += f"; accuracy {proof['accuracy']:.2%}"
+    text += f". {proof['cycles']:,} cycles in {proof['run_seconds']:.1f} s, {proof['cycles_per_second']:,} a second, "
+    text += f"after {proof['build_seconds']:.1f} s of building the simulator."
     return Group(
         _nodes(facts),
         *facts["explanation"],
-        text + ".",
+        text,
         _table("Placed", share),
         f"Critical path: {facts['critical_path']}",
         _summary(facts, CYCLES | COUNTS | END),

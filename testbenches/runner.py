@@ -1,9 +1,8 @@
-"""Frames through Verilog: what a simulator makes of a stream module, and in which cycles."""
+"""Frames through Verilog: what a simulator makes of a stream module in cocotb, and in which cycles."""
 
 from __future__ import annotations
 
 import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,19 +12,41 @@ from lutwright.errors import ToolError
 from lutwright.frontend.ir import Array
 from lutwright.hdl.beats import Beats
 from lutwright.testbenches.cocotb_run import Job, Simulator, run_cocotb
+from lutwright.testbenches.memories import with_files
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What a simulation took: its build, then `cycles` in all processes together."""
+
+    build_seconds: float
+    run_seconds: float
+    cycles: int
+    processes: int
+
+    @property
+    def cycles_per_second(self) -> int:
+        return round(self.cycles / self.run_seconds)
 
 
 @dataclass(frozen=True)
 class Simulation:
     """What came out: outputs int64 [samples, *shape], and for each frame the cycles of its first and last beat.
 
-    `seconds`: the simulation with its build.
+    `slices`: so many frames in a row began with a reset, with which their cycles begin; the first slice is a longest.
     """
 
     outputs: Array
     first_in: Array
     last_out: Array
-    seconds: float
+    slices: tuple[int, ...]
+    speed: Speed | None = None
+
+    @property
+    def last_beats(self) -> Array:
+        """[samples]: the cycle of each frame's last beat out, after the first beat in of its slice."""
+        starts: Array = np.repeat(self.first_in[np.cumsum((0, *self.slices[:-1]))], self.slices)
+        return self.last_out - starts
 
     @property
     def latency(self) -> int:
@@ -34,8 +55,9 @@ class Simulation:
 
     @property
     def interval(self) -> int | None:
-        """Cycles between the last two frames' last beats; None for a single frame."""
-        return int(self.last_out[-1] - self.last_out[-2]) if len(self.last_out) > 1 else None
+        """Cycles between the last beats of the first slice's last two frames; None for a single frame."""
+        ends = self.last_out[: self.slices[0]]
+        return int(ends[-1] - ends[-2]) if len(ends) > 1 else None
 
 
 def simulate(
@@ -56,11 +78,10 @@ def simulate(
     `frame_cycles`: how many cycles a frame may take at the most before the module counts as hung.
     Raises ToolError if the module hangs, breaks a rule of streams, or marks `last` in the wrong place.
     """
-    started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="lutwright-") as name:
         folder = Path(name)
         source = folder / "dut.v"
-        source.write_text(verilog)
+        source.write_text(with_files(verilog, folder))
         words = (f"{word:x}" for sample in samples for word in i_beats.pack(sample))
         (folder / "inputs.txt").write_text("\n".join(words) + "\n")
         slack = 1 / (1 - min(0.99, max(stalls)))
@@ -96,5 +117,5 @@ def simulate(
         np.array([o_beats.unpack(frame) for frame in frames]),
         fed.reshape(-1, i_beats.per_frame)[: len(samples), 0],
         cycles[:, -1],
-        time.monotonic() - started,
+        (len(samples),),
     )
