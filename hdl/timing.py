@@ -50,7 +50,8 @@ class Course:
         known: Array = np.array(self.ends, np.int64)
         index: Array = np.arange(frames)
         periods: Array = np.maximum(0, index - (len(known) - self.period)) // self.period
-        return known[index - periods * self.period] + periods * self._cycles
+        ends: Array = known[index - periods * self.period] + periods * self._cycles
+        return ends
 
     @property
     def _cycles(self) -> int:

@@ -10,6 +10,7 @@ import numpy as np
 
 import lutwright
 from lutwright.design import Design
+from lutwright.hdl.engines.base import Cost
 from lutwright.hdl.synth import Resources, synthesize_parts
 
 Facts = dict[str, Any]
@@ -40,7 +41,7 @@ def part_rows(made: Design, measured: Mapping[str, Resources]) -> list[Facts]:
     for part in made.network.parts:
         choice = made.plan.nodes[part.node] if part.node is not None else None
         node = made.model.graph[part.node] if part.node is not None else None
-        counted, predicted = measured.get(part.name), part.cost
+        counted = measured.get(part.name)
         rows.append(
             {
                 "name": part.name,
@@ -52,15 +53,18 @@ def part_rows(made: Design, measured: Mapping[str, Resources]) -> list[Facts]:
                 "output": str(part.component.o_beats.type),
                 "weight_bits": _weight_bits(node),
                 "cycles_per_frame": part.cycles,
-                "predicted": {
-                    "lut": predicted.luts, "ff": predicted.ffs, "bram": predicted.brams, "dsp": predicted.dsps,
-                },
+                "predicted": predicted(part.cost),
                 "measured": {"lut": counted.sites, "ff": counted.ff, "bram": counted.bram, "dsp": counted.dsp}
                 if counted
                 else None,
             }
         )  # fmt: skip
     return rows
+
+
+def predicted(cost: Cost) -> Facts:
+    """A cost's resources, under the names of reports."""
+    return {"lut": cost.luts, "ff": cost.ffs, "bram": cost.brams, "dsp": cost.dsps}
 
 
 def _weight_bits(node: Any) -> int:

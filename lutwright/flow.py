@@ -20,7 +20,7 @@ from lutwright.boards.build import build as build_bitstream
 from lutwright.boards.driver import BoardDriver, HostConfig
 from lutwright.design import Design, Options, Progress, design, target
 from lutwright.errors import DataError, OptionError
-from lutwright.facts import Facts, design_facts, link_rate, measured_parts, part_rows
+from lutwright.facts import Facts, design_facts, link_rate, measured_parts, part_rows, predicted
 from lutwright.files import Samples, load_samples, staged
 from lutwright.frontend.compare import compare_reference
 from lutwright.frontend.describe import describe
@@ -68,6 +68,7 @@ def simulate(path: Path, options: Options, inputs: Path, limit: int | None, what
     target(options, DEFAULT_DEVICE)
     made = None if what == "golden" else design(path, options, progress, DEFAULT_DEVICE)
     model = made.model if made else load(path, options.grid)
+    planned = round(time.monotonic() - started, 3)
     progress("golden model")
     x = model.encode(samples.inputs)
     golden = model.graph.evaluate(x)
@@ -76,7 +77,8 @@ def simulate(path: Path, options: Options, inputs: Path, limit: int | None, what
     facts |= {"failed": None, "mismatches": 0, "cycles_per_frame": None, "latency_cycles": None}
     facts |= _against_reference(model, golden, samples)
     if made is not None:
-        facts |= {"device": made.device.name} | _against_golden(what, made, x, golden, progress)
+        facts |= {"device": made.device.name, "predicted": predicted(made.network.cost), "plan_seconds": planned}
+        facts |= _against_golden(what, made, x, golden, progress)
     return facts | {"seconds": round(time.monotonic() - started, 3)}
 
 
@@ -233,7 +235,10 @@ def _simulated(
 
 
 def _speed(ran: Simulation) -> Facts:
-    return asdict(ran.speed) | {"cycles_per_second": ran.speed.cycles_per_second} if ran.speed else {}
+    if ran.speed is None:
+        return {}
+    facts = {name: round(value, 3) for name, value in asdict(ran.speed).items()}
+    return facts | {"cycles_per_second": ran.speed.cycles_per_second}
 
 
 def _frame_cycles(made: Design) -> int:

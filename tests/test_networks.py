@@ -28,6 +28,7 @@ def proved(model: Path, samples: Path, what: str, limit: int | None, **options: 
     facts = flow.simulate(model, flow.Options(**options), samples, limit, what, quiet)
     assert facts["failed"] is None
     assert facts["mismatches"] == facts["reference_mismatches"] == 0
+    assert facts.get("cycle_mismatches", 0) == 0
     return facts
 
 

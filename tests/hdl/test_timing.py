@@ -9,7 +9,7 @@ import pytest
 from lutwright.errors import GraphError, PlanError
 from lutwright.hdl import tokens
 from lutwright.hdl.steps import Machine
-from lutwright.hdl.timing import Timing, measure, simulate
+from lutwright.hdl.timing import Timing, course, measure, simulate
 from lutwright.hdl.tokens import Stages, Tokens, Weaver, pipeline
 
 CASES: list[tuple[Stages, int, int, Timing]] = [
@@ -29,6 +29,8 @@ def test_measure(row: Stages, beats_in: int, beats_out: int, timing: Timing) -> 
     seen = simulate(Tokens.row(row), beats_in, beats_out, 12)
     assert seen[0][1] - seen[0][0] == timing.latency
     assert seen[-1][1] - seen[-2][1] == timing.interval
+    ends = course(Tokens.row(row), beats_in, beats_out).last_beats(12)
+    assert ends.tolist() == [end - seen[0][0] for _, end in seen]
 
 
 def test_a_steady_period_of_several_frames_gives_its_mean() -> None:
@@ -36,6 +38,7 @@ def test_a_steady_period_of_several_frames_gives_its_mean() -> None:
     ends = [end for _, end in simulate(Tokens.row(row), 1, 1, 12)]
     assert {after - before for before, after in pairwise(ends[4:])} == {2, 3}
     assert measure(Tokens.row(row), 1, 1).interval == 3
+    assert course(Tokens.row(row), 1, 1).last_beats(12).tolist() == ends
 
 
 def test_a_pipeline_too_deep_is_refused() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -14,27 +17,30 @@ from lutwright.hdl.beats import Beats
 from lutwright.hdl.engines.base import Folding
 from lutwright.hdl.network import Network
 from lutwright.proof import Comparison
-from lutwright.testbenches.cocotb_run import Simulator
-from lutwright.testbenches.runner import simulate
+from lutwright.testbenches.compiled import stream_frames
+from lutwright.testbenches.runner import Simulation, simulate
 
 from ..hdl.networks import DEVICE, drawn, random_network
 
-SIMULATORS = [pytest.param("verilator"), pytest.param("icarus", marks=pytest.mark.icarus)]
+Run = Callable[..., Simulation]
+RUNS = [
+    pytest.param(simulate, marks=pytest.mark.slow, id="verilator"),
+    pytest.param(partial(simulate, simulator="icarus"), marks=pytest.mark.icarus, id="icarus"),
+    pytest.param(stream_frames, id="compiled"),
+]
 STALLS = [(0.0, 0.0), (0.5, 0.0), (0.3, 0.4)]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("simulator", SIMULATORS)
+@pytest.mark.parametrize("run", RUNS)
 @pytest.mark.parametrize("seed", range(60, 66))
-def test_verilog_is_the_graph(seed: int, simulator: Simulator) -> None:
+def test_verilog_is_the_graph(seed: int, run: Run) -> None:
     graph, plan = random_network(seed)
     network, stalls = Network(graph, plan), STALLS[seed % 3]
     samples = drawn(network.i_beats.type, 24, seed)
     timing = network.timing()
-    ran = simulate(
-        emit.verilog(network, "dut"), "dut", network.i_beats, network.o_beats, samples,
-        simulator=simulator, stalls=stalls, seed=seed,
-    )  # fmt: skip
+    verilog = emit.verilog(network, "dut")
+    ran = run(verilog, "dut", network.i_beats, network.o_beats, samples, stalls=stalls, seed=seed)
     golden = graph.evaluate(samples.reshape(len(samples), *graph.input.type.shape))
     np.testing.assert_array_equal(ran.outputs, golden.reshape(ran.outputs.shape), err_msg=f"seed {seed}")
     if stalls == (0.0, 0.0):
@@ -47,7 +53,8 @@ def dense(weight: np.ndarray) -> tuple[Graph, Network]:
     return (graph := Graph((x, node), "fc")), Network(graph, Plan(DEVICE, {"fc": NodePlan("multiply", Folding(1, 2))}))
 
 
-def test_a_wrong_weight_is_found_with_its_place() -> None:
+@pytest.mark.parametrize("run", RUNS)
+def test_a_wrong_weight_is_found_with_its_place(run: Run) -> None:
     weight = np.arange(12).reshape(3, 4) - 5
     graph, _ = dense(weight)
     weight = weight.copy()
@@ -55,7 +62,7 @@ def test_a_wrong_weight_is_found_with_its_place() -> None:
     _, network = dense(weight)
     samples = drawn(graph.input.type, 8, 0)
     samples[:3, 2], samples[3, 2] = 0, 1
-    outputs = simulate(emit.verilog(network, "dut"), "dut", network.i_beats, network.o_beats, samples).outputs
+    outputs = run(emit.verilog(network, "dut"), "dut", network.i_beats, network.o_beats, samples).outputs
     found = Comparison.of("node 'fc'", graph.evaluate(samples), outputs)
     assert found.mismatches == np.count_nonzero(samples[:, 2])
     assert found.first is not None
@@ -80,16 +87,18 @@ WRONG = [
 ]
 
 
+@pytest.mark.parametrize("run", RUNS)
 @pytest.mark.parametrize(("body", "says"), [pytest.param(*case[1:], id=case[0]) for case in WRONG])
-def test_a_module_that_breaks_the_rules_of_streams_is_refused(body: str, says: str) -> None:
+def test_a_module_that_breaks_the_rules_of_streams_is_refused(body: str, says: str, run: Run) -> None:
     verilog = f"""module dut (input clk, input rst, input [4:0] i_payload, input i_valid, output i_ready,
         output [4:0] o_payload, output o_valid, input o_ready);
         {body}
         endmodule"""
     with pytest.raises(ToolError, match=says):
-        simulate(verilog, "dut", BEATS, BEATS, drawn(BEATS.type, 6, 0), stalls=(0.2, 0.5), frame_cycles=50)
+        run(verilog, "dut", BEATS, BEATS, drawn(BEATS.type, 6, 0), stalls=(0.2, 0.5), frame_cycles=50)
 
 
-def test_verilog_that_is_none_is_refused_with_the_simulators_words() -> None:
+@pytest.mark.parametrize("run", RUNS)
+def test_verilog_that_is_none_is_refused_with_the_simulators_words(run: Run) -> None:
     with pytest.raises(ToolError, match="syntax error"):
-        simulate("module dut (; endmodule", "dut", BEATS, BEATS, drawn(BEATS.type, 1, 0))
+        run("module dut (; endmodule", "dut", BEATS, BEATS, drawn(BEATS.type, 1, 0))
