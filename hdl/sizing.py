@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 
 from lutwright.errors import PlanError
 from lutwright.frontend.ir import Graph
@@ -32,12 +32,16 @@ def sized(graph: Graph, plan: Plan) -> Plan:
         return plan
     best = _timing(assembly.placed(depths))
 
-    def enough(name: str, depth: int) -> bool:
+    @cache  # the last round asks what the one before asked
+    def all_enough(tried: tuple[int, ...]) -> bool:
         try:
-            timing = _timing(assembly.placed(depths | {name: depth}))
+            timing = _timing(assembly.placed(dict(zip(depths, tried, strict=True))))
         except PlanError:  # a deadlock
             return False
         return timing.latency <= best.latency and timing.interval <= best.interval
+
+    def enough(name: str, depth: int) -> bool:
+        return all_enough(tuple((depths | {name: depth}).values()))
 
     settled = dict.fromkeys(depths, -1)
     while depths != settled:  # a queue may do with less once another has become less
