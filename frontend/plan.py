@@ -13,7 +13,7 @@ from dataclasses import replace
 from lutwright.errors import OptionError, PlanError
 from lutwright.frontend.device import DEVICES, Device
 from lutwright.frontend.explain import explain
-from lutwright.frontend.hardware import hardware
+from lutwright.frontend.hardware import refusal
 from lutwright.frontend.ir import Graph
 from lutwright.frontend.lowering import lower
 from lutwright.frontend.nodes import Dense
@@ -47,12 +47,11 @@ def plan(
     needs. PlanError says what is impossible, by which resource, and what would do.
     """
     graph = lower(graph)
-    lacking = [node for node in graph if not isinstance(node, Dense) and not hardware(node, *graph.types(node))]
-    if lacking:
-        names = ", ".join(f"'{node.name}' ({type(node).__name__})" for node in lacking)
+    refusals = [refusal(node, *graph.types(node)) for node in graph if not isinstance(node, Dense)]
+    if lacking := [reason for reason in refusals if reason]:
         raise PlanError(
-            f"every node of the network must have hardware, and there is none yet for {names}. "
-            "The golden model computes them: use `simulate --with golden`, or leave these layers out of the model"
+            f"every node of the network must have hardware: {'; '.join(lacking)}. The golden model computes them all: "
+            "use `simulate --with golden`"
         )
     reserve = HOST_LINK if board else Cost(0, 0, 0, 0, 0)
     search = Search(graph, device, engines or {}, folds or {}, reserve)

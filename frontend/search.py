@@ -25,6 +25,7 @@ from lutwright.hdl.engines.base import Cost, Folding
 from lutwright.hdl.engines.foldings import useful_parts
 from lutwright.hdl.engines.registry import engines
 from lutwright.hdl.line_window import PARALLEL
+from lutwright.hdl.moves import Move, move_lanes
 from lutwright.hdl.network import Network
 from lutwright.hdl.sizing import sized
 
@@ -83,6 +84,8 @@ class Search:
                 self.options[node.name] = self._options(node, *self.graph.types(node))
             elif slides(node):
                 self.options[node.name] = self._windows(node, *self.graph.types(node))
+            elif isinstance(node, Move):
+                self.options[node.name] = self._moves(node, *self.graph.types(node))
 
     @property
     def limits(self) -> dict[str, float]:
@@ -147,6 +150,18 @@ class Search:
                 f"a window is unfolded, or be {whole} with --engine {node.name}={PARALLEL}, not {fold}"
             )
         return found
+
+    def _moves(self, node: Move, x: Type) -> list[Option]:
+        """As many lanes out as in, which keep beats whole."""
+        fold, possible = self.folds.get(node.name), move_lanes(node, x)
+        lanes = [count for count in useful_parts(x.channels) if count in possible] if fold is None else [fold.simd]
+        if fold is not None and (fold.pe != fold.simd or fold.simd not in possible):
+            raise PlanError(
+                f"--fold {node.name} must have as many lanes out as in, one of {possible}, which keep beats whole, "
+                f"not {fold}"
+            )
+        (name,) = units(node, x)
+        return [Option(name, Folding(n, n), unit_cost(node, (x,), n, self.device, name)) for n in lanes]
 
     def candidates(self) -> list[int]:
         """Every interval that some option has, ascending."""

@@ -7,15 +7,32 @@ from functools import lru_cache
 from lutwright.errors import GraphError
 from lutwright.frontend.device import Device
 from lutwright.frontend.ir import Node, Type
-from lutwright.frontend.nodes import Add, ArgMax, Concat, Conv, Multiply, Pool, Table, Threshold, Unfold
+from lutwright.frontend.nodes import (
+    Add,
+    ArgMax,
+    Clamp,
+    Concat,
+    Conv,
+    Multiply,
+    Pad,
+    Pool,
+    Stuff,
+    Table,
+    Take,
+    Threshold,
+    Transpose,
+    Unfold,
+)
 from lutwright.hdl.adapt import adapters
 from lutwright.hdl.argmax import ArgMaxUnit
 from lutwright.hdl.beats import Beats
 from lutwright.hdl.branch import Concatenate, Elementwise
+from lutwright.hdl.clamp import ClampUnit
 from lutwright.hdl.engines.base import Cost
 from lutwright.hdl.fixed_point import fixed_point
 from lutwright.hdl.line_window import PARALLEL, LineWindow, is_parallel
 from lutwright.hdl.pool import SEPARATE, PoolReduce, is_separate
+from lutwright.hdl.rearrange import Rearrange
 from lutwright.hdl.reduce import WindowReduce
 from lutwright.hdl.requantize import REQUANTIZE, RequantizeUnit
 from lutwright.hdl.table import TableUnit
@@ -47,6 +64,8 @@ def unit_cost(node: Node, inputs: tuple[Type, ...], lanes: int, device: Device, 
             return ThresholdUnit(node, x, lanes).cost(device)
         case Table():
             return TableUnit(node, x, lanes).cost(device)
+        case Clamp():
+            return ClampUnit(node, x, lanes).cost(device)
         case ArgMax():
             return ArgMaxUnit(node, x, lanes).cost(device)
         case Unfold() if name == PARALLEL:
@@ -61,7 +80,9 @@ def unit_cost(node: Node, inputs: tuple[Type, ...], lanes: int, device: Device, 
             return Elementwise(node, inputs, lanes).cost(device)
         case Concat():
             return Concatenate(node, inputs, lanes).cost(device)
-    raise GraphError(f"'{node.name}' is a {type(node).__name__}, for which there is no hardware yet")
+        case Transpose() | Take() | Pad() | Stuff():
+            return Rearrange(node, x, lanes).cost(device)
+    raise GraphError(f"'{node.name}' is a {type(node).__name__}, for which there is no hardware")
 
 
 @lru_cache(16384)

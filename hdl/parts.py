@@ -8,14 +8,33 @@ from dataclasses import dataclass
 from lutwright.errors import GraphError, PlanError
 from lutwright.frontend.ir import Node, Type
 from lutwright.frontend.lowering import slides
-from lutwright.frontend.nodes import Add, ArgMax, Concat, Conv, Dense, Multiply, Pool, Table, Threshold, Unfold
+from lutwright.frontend.nodes import (
+    Add,
+    ArgMax,
+    Clamp,
+    Concat,
+    Conv,
+    Dense,
+    Multiply,
+    Pad,
+    Pool,
+    Stuff,
+    Table,
+    Take,
+    Threshold,
+    Transpose,
+    Unfold,
+)
 from lutwright.frontend.planning import NodePlan, Plan
 from lutwright.hdl.argmax import ArgMaxUnit
 from lutwright.hdl.branch import Concatenate, Elementwise, Fork, Joint
+from lutwright.hdl.clamp import ClampUnit
 from lutwright.hdl.engines.base import Cost, StreamComponent
 from lutwright.hdl.engines.registry import engines
 from lutwright.hdl.line_window import PARALLEL, LineWindow
+from lutwright.hdl.moves import Move
 from lutwright.hdl.pool import SEPARATE, PoolReduce
+from lutwright.hdl.rearrange import Rearrange
 from lutwright.hdl.reduce import WindowReduce
 from lutwright.hdl.requantize import REQUANTIZE, RequantizeUnit
 from lutwright.hdl.table import TableUnit
@@ -24,7 +43,7 @@ from lutwright.hdl.timing import measure
 from lutwright.hdl.unit import Unit
 from lutwright.hdl.window import SlidingWindow
 
-SAME_LANES = Threshold | Table | Unfold | Pool | Conv | Add | Multiply | Concat
+SAME_LANES = Threshold | Table | Clamp | Move | Unfold | Pool | Conv | Add | Multiply | Concat
 
 
 @dataclass(frozen=True)
@@ -84,6 +103,8 @@ def computing(node: Node, inputs: Sequence[Type], plan: Plan) -> Part:
             unit = ThresholdUnit(node, x, planned(node, plan).folding.simd)
         case Table():
             unit = TableUnit(node, x, planned(node, plan).folding.simd)
+        case Clamp():
+            unit = ClampUnit(node, x, planned(node, plan).folding.simd)
         case Unfold() if planned(node, plan).engine == PARALLEL:
             unit = LineWindow(x, node.window, planned(node, plan).folding.simd, node.pad_value)
         case Unfold():
@@ -98,6 +119,8 @@ def computing(node: Node, inputs: Sequence[Type], plan: Plan) -> Part:
             unit = Elementwise(node, inputs, planned(node, plan).folding.simd)
         case Concat():
             unit = Concatenate(node, inputs, planned(node, plan).folding.simd)
+        case Transpose() | Take() | Pad() | Stuff():
+            unit = Rearrange(node, x, planned(node, plan).folding.simd)
         case _:
             raise GraphError(f"there is no hardware for '{node.name}', a {type(node).__name__} of {x}")
     return Part(node.name, unit, unit.cost(plan.device), node.name)
