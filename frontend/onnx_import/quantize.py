@@ -12,7 +12,7 @@ from lutwright.frontend.onnx_import.joint import joint_staircase
 from lutwright.frontend.onnx_import.quantizer import Quantizer
 from lutwright.frontend.onnx_import.staircase import staircase
 from lutwright.frontend.onnx_import.state import Entry, Import, Refused
-from lutwright.frontend.onnx_import.values import Constant, Host, Pending, Quantized, Raw, Value, fits, pending
+from lutwright.frontend.onnx_import.values import Constant, Host, Pending, Quantized, Raw, Unknown, Value, fits, pending
 
 
 def quantize(state: Import, node: onnx.NodeProto, value: Value, quantizer: Quantizer) -> Value:
@@ -44,11 +44,13 @@ def quantize(state: Import, node: onnx.NodeProto, value: Value, quantizer: Quant
     return replace(result, scale=quantizer.scale, offset=quantizer.offset, dtype=quantizer.dtype)
 
 
-def _on_host(state: Import, node: onnx.NodeProto, value: Host, quantizer: Quantizer) -> Host:
+def _on_host(state: Import, node: onnx.NodeProto, value: Host, quantizer: Quantizer) -> Host | Unknown:
     shape = value.zeros.shape if value.zeros is not None else ()
     parameters = (*quantizer.parameters, quantizer.scale, quantizer.offset)
     if value.zeros is None or not all(fits(item.shape, shape) or item.size == 1 for item in parameters):
-        raise Refused(value.refusal.reason, value.refusal.fix)
+        if value.refusal not in state.refusals:
+            state.refusals.append(value.refusal)
+        return Unknown()
     state.on_host[node.output[0]] = quantizer
     return Host(value.refusal, value.zeros.astype(quantizer.dtype))
 

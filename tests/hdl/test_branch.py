@@ -12,7 +12,7 @@ from amaranth.sim import Simulator, SimulatorContext
 
 from lutwright.errors import PlanError
 from lutwright.frontend.ir import Graph, Input, Node, Type, verify
-from lutwright.frontend.nodes import Add, Concat, Conv, Dense, Multiply, Pool, Reshape
+from lutwright.frontend.nodes import Add, Concat, Conv, Dense, Multiply, Pad, Pool, Reshape, Take, Transpose
 from lutwright.frontend.nodes.windows import Window
 from lutwright.frontend.planning import NodePlan, Plan
 from lutwright.hdl.engines.base import Folding
@@ -115,6 +115,40 @@ def diamond(seed: int) -> tuple[Graph, Plan]:
     return net.done()
 
 
+def upsampled(seed: int) -> tuple[Graph, Plan]:
+    """A pool, twice as large again by nearest neighbours, beside what went into the pool."""
+    net = Built((4, 6, 2), -4, 3, seed)
+    pool = net(Pool.of("pool", net.nodes[0], "max", Window.of((2, 2), (2, 2))), 2, 2)
+    rows = net(Take.of("rows", pool, 0, np.repeat(np.arange(2), 2)), 2, 2)
+    columns = net(Take.of("columns", rows, 1, np.repeat(np.arange(3), 2)), 1, 1)
+    net(Concat.of("concat", (columns, net.nodes[0]), 2), 2, 2)
+    return net.done()
+
+
+def split(seed: int) -> tuple[Graph, Plan]:
+    """Channels part in two, of which one half goes through a layer, meet again and are shuffled."""
+    net = Built((4, 5, 6), -4, 3, seed)
+    (x,) = net.nodes
+    left, right = (
+        net(Take.of(name, x, 2, np.arange(start, start + 3)), 3, 3) for name, start in (("left", 0), ("right", 3))
+    )
+    conv = net.conv("conv", right, 3, 1, 9, 3)
+    both = net(Concat.of("both", (left, conv), 2), 3, 3)
+    net(Take.of("shuffle", both, 2, np.array([0, 3, 1, 4, 2, 5])), 1, 1)
+    return net.done()
+
+
+def turned(seed: int) -> tuple[Graph, Plan]:
+    """A plane and its transpose, padded, on the way to a sum."""
+    net = Built((4, 4, 3), 0, 7, seed)
+    (x,) = net.nodes
+    flipped = net(Transpose.of("turned", x, (1, 0, 2)), 3, 3)
+    padded = net(Pad.of("padded", flipped, ((1, 0), (0, 2), (0, 0)), 5), 3, 3)
+    straight = net(Pad.of("straight", x, ((0, 1), (1, 1), (0, 0)), 0), 1, 1)
+    net(Add.of("add", (padded, straight), np.array([[1, -2]])), 3, 3)
+    return net.done()
+
+
 NETWORKS: dict[str, Callable[[int], tuple[Graph, Plan]]] = {
     "residual": residual,
     "per_channel": per_channel,
@@ -124,6 +158,9 @@ NETWORKS: dict[str, Callable[[int], tuple[Graph, Plan]]] = {
     "joined_rows": joined(0, 4),
     "nested": nested,
     "diamond": diamond,
+    "upsampled": upsampled,
+    "split": split,
+    "turned": turned,
 }
 
 
