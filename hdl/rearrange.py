@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import and_
@@ -22,6 +21,8 @@ from lutwright.hdl.rom import concatenated, rom, rom_cost
 from lutwright.hdl.tokens import Stages, schedule
 from lutwright.hdl.unit import Unit
 from lutwright.hdl.window import WHOLE_MEMORY
+
+BESIDE_CARRIES = 0.6  # of the LUTs of counters, on devices where carries take no place of their own
 
 
 class Rearrange(Unit):
@@ -80,23 +81,24 @@ class Rearrange(Unit):
 
     @property
     def span(self) -> Shape:
-        """What holds places, and how many beats were taken, relative to a frame's start."""
-        return signed((2 * self.i_beats.per_frame + self.depth).bit_length() + 1)
+        """What holds how many beats of a frame were taken, also of the next one or before its start."""
+        return signed((self.i_beats.per_frame + self.depth).bit_length() + 1)
 
     def jumps(self, index: int) -> Jumps:
         """How an axis steps."""
         axis, inner = self.axes[index], self.axes[index + 1 :]
         followed = self.axes[index + 1 : self.follows]
         back, back_lower = sum(other.span for other in inner), sum(other.span for other in followed)
-        return Jumps(axis, back, back_lower if index < self.follows else None, self.depth, self.span.width)
+        return Jumps(axis, back, back_lower, index < self.follows, self.depth, self.span.width)
 
     def cost(self, device: Device) -> Cost:
         """The buffer, the axes' memories, and counters of places and addresses."""
         usage = ram(self.depth, self.i_beats.bits - 1, device.family)
-        place, address = self.span.width - 1, (self.depth - 1).bit_length()
-        counters = sum(len(axis.places).bit_length() for axis in self.axes)
-        pointers = 2 * place + 3 * address + (place if self.follows < len(self.axes) else 0)
-        luts = usage.luts + self.o_beats.bits + 3 * counters + 3 * pointers + 10
+        place, address = (self.i_beats.per_frame - 1).bit_length(), (self.depth - 1).bit_length()
+        counters = sum((len(axis.places) - 1).bit_length() for axis in self.axes)
+        pointers = self.span.width + 3 * address + place * (1 if self.follows == len(self.axes) else 2)
+        control = 3 * (counters + pointers) * (BESIDE_CARRIES if device.family == "ice40" else 1)
+        luts = usage.luts + self.o_beats.bits + control
         total = Cost(round(luts), round(usage.ffs) + counters + pointers + 5, usage.brams, 0, 0)
         for index, axis in enumerate(self.axes):
             if axis.ramp is None:
@@ -107,39 +109,52 @@ class Rearrange(Unit):
         m = Module()
         frame, address_shape = self.i_beats.per_frame, range(self.depth)
         written = Signal(self.span)  # beats of the frame that is given
-        place, lower = Signal(self.span, init=self.origin), Signal(self.span, init=self.lowest)
+        place, lower = Signal(range(frame), init=self.origin), Signal(range(frame), init=self.lowest)
         # Addresses are places modulo `depth`, from where their frame began.
         start, address = (Signal(address_shape, init=self.origin % self.depth, name=n) for n in ("start", "address"))
-        step, done, outside, last, inside = Signal(), Signal(), Signal(), Signal(), Signal()
+        step, done, outside, last, inside, end = (
+            Signal(name=name) for name in ("step", "done", "outside", "last", "inside", "end")
+        )
+        kind = self.i_beats.shape
         write, word = buffer(m, "store", self.i_beats.bits - 1, self.depth, address, step)
+        parts = [word.word_select(lane, kind.width) for lane in range(self.used)]
+        elements: list[Value] = [part.as_signed() if kind.signed else part for part in parts]
         steppers = self._steppers(m, step)
         m.d.comb += [
             self.i.ready.eq(written - lower < self.depth),
             inside.eq(reduce(and_, (stepper.inside for stepper in steppers), Const(1, 1))),
             step.eq((~inside | (place < written)) & (~self.o.valid | self.o.ready)),
-            done.eq(step & reduce(and_, (stepper.last for stepper in steppers), Const(1, 1))),
+            end.eq(reduce(and_, (stepper.last for stepper in steppers), Const(1, 1))),
+            done.eq(step & end),
             write.data.eq(self.i.payload.data.as_value()),
             write.en.eq(self.i.valid & self.i.ready),
         ]
         with m.If(self.o.ready):
             m.d.sync += self.o.valid.eq(0)
         with m.If(step):
-            m.d.sync += [self.o.valid.eq(1), outside.eq(~inside), last.eq(done)]
+            m.d.sync += [self.o.valid.eq(1), outside.eq(~inside), last.eq(end)]
         same, following = (Mux(write.en, count + 1, count) for count in (written, written - frame))
         m.d.sync += written.eq(Mux(done, following, same))
         with m.If(write.en):
             m.d.sync += write.addr.eq(self._wrapped(write.addr + 1))
-        self._give(m, word, outside, last)
+        fill = Const(self.fill, self.o_beats.shape)
+        m.d.comb += self.o.payload.last.eq(last)
+        m.d.comb += [self.o.payload.data[k].eq(Mux(outside, fill, element)) for k, element in enumerate(elements)]
 
-        for stepper in steppers:
-            with m.If(stepper.advance & ~stepper.last):
-                m.d.sync += place.eq(place + stepper.place)
-                m.d.sync += address.eq(self._wrapped(address + stepper.address))
-                if stepper.lower is not None:
-                    m.d.sync += lower.eq(lower + stepper.lower)
+        changes = [Signal(self.span, name=n) for n in ("place_by", "address_by", "lower_by")]
+        for index, stepper in enumerate(steppers):  # the innermost that is not at its end steps
+            with m.If(~stepper.last) if index == 0 else m.Elif(~stepper.last):
+                m.d.comb += [change.eq(value) for change, value in zip(changes, stepper.changes, strict=True)]
+        place_by, address_by, lower_by = changes
+        after = self._wrapped(start + frame % self.depth)
+        with m.If(step):
+            m.d.sync += [
+                place.eq(Mux(end, self.origin, place + place_by)),
+                lower.eq(Mux(end, self.lowest, lower + lower_by)),
+                address.eq(Mux(end, after, self._wrapped(address + address_by[: len(address)]))),
+            ]
         with m.If(done):
-            after = self._wrapped(start + frame % self.depth)
-            m.d.sync += [place.eq(self.origin), lower.eq(self.lowest), start.eq(after), address.eq(after)]
+            m.d.sync += start.eq(after)
         return m
 
     def _steppers(self, m: Module, step: Value) -> list[Stepper]:
@@ -152,14 +167,6 @@ class Rearrange(Unit):
             advance = advance & steppers[-1].last
         return steppers
 
-    def _give(self, m: Module, word: Value, outside: Value, last: Value) -> None:
-        kind, fill = self.i_beats.shape, Const(self.fill, self.o_beats.shape)
-        for lane in range(self.used):
-            element = word.word_select(lane, kind.width)
-            element = element.as_signed() if kind.signed else element
-            m.d.comb += self.o.payload.data[lane].eq(Mux(outside, fill, element))
-        m.d.comb += self.o.payload.last.eq(last)
-
     def _wrapped(self, address: Value) -> Value:
         """An address below twice the depth, modulo the depth."""
         if self.depth & (self.depth - 1) == 0:
@@ -171,59 +178,58 @@ class Rearrange(Unit):
 class Jumps:
     """What place, address and `lower` change by when an axis advances and the inner ones go back to their start.
 
-    `back`, `back_lower`: how far those go back, None where `lower` does not follow the axis. width: of a place.
+    `back`, `back_lower`: how far those go back. `follows`: whether `lower` follows the axis. width: of a place.
     """
 
     axis: Axis
     back: int
-    back_lower: int | None
+    back_lower: int
+    follows: bool
     depth: int
     width: int
 
-    def fields(self, jump: int) -> tuple[int, int, int | None]:
+    def fields(self, jump: int) -> tuple[int, int, int]:
         """Of place, address and `lower`, where the axis itself goes on by `jump`."""
         place = jump - self.back
-        return place, place % self.depth, None if self.back_lower is None else jump - self.back_lower
+        return place, place % self.depth, jump - self.back_lower if self.follows else 0
 
     def words(self) -> list[int]:
         """For each index of the axis: whether it is inside, then the changes at its end."""
         jumps = np.diff(self.axis.places, append=self.axis.places[-1:])  # nothing follows the last
         words = []
         for inside, jump in zip(self.axis.inside, jumps, strict=True):
-            fields = [field or 0 for field in self.fields(int(jump))]
-            words.append(int(inside) | concatenated(fields, self.width) << 1)
+            words.append(int(inside) | concatenated(self.fields(int(jump)), self.width) << 1)
         return words
 
 
 class Stepper:
-    """A counter along an axis, which advances where `advance`; place, address, lower: what changes by that."""
+    """A counter along an axis, which advances where `advance` unless it is `last`, and then begins again.
+
+    inside: whether its index is; changes: those of place, address and `lower` by an advance.
+    """
 
     def __init__(self, m: Module, name: str, jumps: Jumps, advance: Value, fresh: Value) -> None:
         count = len(jumps.axis.places)
-        self.advance, self.last, self.inside = advance, Signal(name=f"{name}_last"), Signal(name=f"{name}_inside")
+        self.last, self.inside = Signal(name=f"{name}_last"), Signal(name=f"{name}_inside")
         index, following = Signal(range(count), name=name), Signal(range(count), name=f"{name}_following")
         m.d.comb += following.eq(Mux(advance, Mux(self.last, 0, index + 1), index))
         m.d.comb += self.last.eq(index == count - 1)
         m.d.sync += index.eq(following)
-        changes = self._ramp(m, jumps, index) if jumps.axis.ramp else self._memory(m, name, jumps, following, fresh)
-        self.place, self.address, lower = changes
-        self.lower = None if jumps.back_lower is None else lower
+        even = jumps.axis.ramp is not None
+        self.changes = self._ramp(m, jumps, index) if even else self._memory(m, name, jumps, following, fresh)
 
-    def _ramp(self, m: Module, jumps: Jumps, index: Signal) -> Sequence[Value]:
+    def _ramp(self, m: Module, jumps: Jumps, index: Signal) -> list[Value]:
         ramp = jumps.axis.ramp
         assert ramp is not None
         first, end, step = ramp
-        from_first, until = (index >= first) | (first == 0), end == len(jumps.axis.places)
-        m.d.comb += self.inside.eq(from_first & ((index < end) | until))
-        moves = from_first & ((index < end - 1) | until)
-        pairs = zip(jumps.fields(step), jumps.fields(0), strict=True)
-        return [Mux(moves, Const(on or 0), Const(still or 0)) for on, still in pairs]
+        begun, endless = (index >= first) if first else Const(1, 1), end == len(jumps.axis.places)
+        m.d.comb += self.inside.eq(begun & (Const(1, 1) if endless else index < end))
+        goes_on = begun & (Const(1, 1) if endless else index < end - 1)
+        return [Mux(goes_on, *pair) for pair in zip(jumps.fields(step), jumps.fields(0), strict=True)]
 
-    def _memory(self, m: Module, name: str, jumps: Jumps, following: Value, fresh: Value) -> Sequence[Value]:
+    def _memory(self, m: Module, name: str, jumps: Jumps, following: Value, fresh: Value) -> list[Value]:
         words, width = jumps.words(), jumps.width
-        bits = 1 + 3 * width
-        word = Signal(bits, name=f"{name}_word")
-        read = rom(m, f"{name}_jumps", words, bits, following, Const(1))
+        word = Signal(1 + 3 * width, name=f"{name}_word")
+        read = rom(m, f"{name}_jumps", words, len(word), following, Const(1))
         m.d.comb += [word.eq(Mux(fresh, words[0], read)), self.inside.eq(word[0])]
-        place, address, lower = (word[1 + k * width : 1 + (k + 1) * width] for k in range(3))
-        return place.as_signed(), address, lower.as_signed()
+        return [word[1 + k * width : 1 + (k + 1) * width].as_signed() for k in range(3)]

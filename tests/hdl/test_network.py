@@ -9,7 +9,7 @@ from amaranth.sim import Simulator, SimulatorContext
 
 from lutwright.errors import GraphError, LutwrightError, PlanError
 from lutwright.frontend.ir import Graph, Input, Node, Type
-from lutwright.frontend.nodes import ArgMax, Dense, Table, Transpose
+from lutwright.frontend.nodes import ArgMax, Dense, MatMul, Reshape, Table
 from lutwright.frontend.planning import NodePlan, Plan
 from lutwright.hdl.engines.base import Folding
 from lutwright.hdl.network import Network
@@ -116,14 +116,14 @@ def refusals() -> list[tuple[str, Graph, Plan, type[LutwrightError], str]]:
     x = source(4)
     dense = Dense.of("dense", x, np.ones((4, 4), dtype=np.int64) * 5)
     aside = Dense.of("aside", x, np.ones((4, 4), dtype=np.int64))
-    turned = Transpose.of("turned", x, (0,))
+    both = MatMul.of("both", square := Reshape.of("square", x, (2, 2)), square)
     step = threshold("step", x, 1, np.random.default_rng(0))
 
     def plan(name: str, engine: str = "multiply", pe: int = 1, simd: int = 1) -> Plan:
         return Plan(DEVICE, {name: NodePlan(engine, Folding(pe, simd))})
 
     return [
-        ("transpose", Graph((x, turned), "turned"), plan("turned"), GraphError, "'turned', a Transpose"),
+        ("product", Graph((x, square, both), "both"), plan("both"), GraphError, "'both', a MatMul"),
         ("branch", Graph((x, dense, aside), "dense"), plan("dense"), GraphError, "aside"),
         ("nothing", Graph((x,), "in"), plan("in"), GraphError, "must compute something"),
         ("no plan", Graph((x, dense), "dense"), plan("other"), PlanError, "'dense'"),
