@@ -27,7 +27,7 @@ from lutwright.errors import ToolError
 from lutwright.frontend.device import device
 from lutwright.frontend.ir import Array
 from lutwright.frontend.model import load
-from lutwright.frontend.planning import Goal, Smallest
+from lutwright.frontend.planning import Fps, Smallest
 from lutwright.hdl import emit
 from lutwright.hdl.network import Network
 from lutwright.hdl.synth import Resources
@@ -36,7 +36,11 @@ from lutwright.testbenches.runner import simulate
 
 NNGEN = "nngen==1.3.4"
 DEVICE = device("ecp5-85k")
-GOALS: dict[str, Goal | None] = {"--smallest": Smallest(), "without a goal": None}
+PLANS = {
+    "--smallest": Options(device=DEVICE.name, goal=Smallest()),
+    "--fps 200000 --clock 100": Options(device=DEVICE.name, goal=Fps(200_000), clock_mhz=100),
+    "without a goal": Options(device=DEVICE.name),
+}
 FRAMES = 4
 HEAD = ("network", "tool", "cycles a frame", "latency", "LUT", "FF", "BRAM", "DSP", "Fmax, MHz", "µs a frame",
         "LUT x ms", "gain")  # fmt: skip
@@ -127,10 +131,10 @@ def rows(net: Net, python: Path, parallel: Sequence[int], root: Path) -> Iterato
         folder = root / str(channels)
         folder.mkdir()
         yield nngen(python, net, golden, channels, folder)
-    for name, goal in GOALS.items():
-        folder = root / name.strip("-")
+    for name, options in PLANS.items():
+        folder = root / name
         folder.mkdir()
-        made = design(path, Options(device=DEVICE.name, goal=goal), lambda *_: None)
+        made = design(path, options, lambda *_: None)
         yield ours(net, made, f"lutwright, {name}", golden, folder)
 
 
