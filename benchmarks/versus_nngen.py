@@ -1,6 +1,6 @@
 """Side by side with NNgen: the same int8 networks by both, simulated, synthesized and placed alike, as Markdown.
 
-Run: python benchmarks/versus_nngen.py [--parallel 1 4] [--environment FOLDER]. It needs Icarus Verilog, and installs
+Run: python benchmarks/versus_nngen.py [--parallel 4 …] [--environment FOLDER]. It needs Icarus Verilog, and installs
 NNgen by pip into an environment of its own: a temporary one, or FOLDER, which is kept.
 
 Every row's Verilog ran the same frames, and gave the same integers as lutwright's golden model: otherwise the command
@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -154,19 +155,22 @@ def cells(net: Net, row: Row, best: float | None) -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--parallel", type=int, nargs="+", default=[1, 4], help="NNgen's channels at a time")
+    parser.add_argument("--parallel", type=int, nargs="+", default=[4], help="NNgen's channels at a time")
     parser.add_argument("--environment", type=Path, help="a folder that keeps NNgen's environment")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="lutwright-") as name:
         python = environment(asked.environment or Path(name) / "environment").absolute()
         print("| " + " | ".join(HEAD) + " |\n" + "|" + " --- |" * len(HEAD))
-        for index, net in enumerate(networks()):
-            root = Path(name) / str(index)
+        nets = networks()
+        roots = [Path(name) / str(index) for index in range(len(nets))]
+        for root in roots:
             root.mkdir()
-            found = list(rows(net, python, asked.parallel, root))
-            best = min((row.product for row in found if row.product and row.tool.startswith("NNgen")), default=None)
-            for row in found:
-                print("| " + " | ".join(cells(net, row, best)) + " |", flush=True)
+        with ThreadPoolExecutor() as pool:
+            tables = pool.map(lambda net, root: list(rows(net, python, asked.parallel, root)), nets, roots)
+            for net, found in zip(nets, tables, strict=True):
+                best = min((row.product for row in found if row.product and row.tool.startswith("NNgen")), default=None)
+                for row in found:
+                    print("| " + " | ".join(cells(net, row, best)) + " |", flush=True)
 
 
 if __name__ == "__main__":
