@@ -76,6 +76,8 @@ class SlidingWindow(Unit):
 
     def _depth(self) -> int:
         there = self.needs > 0
+        if not there.any():
+            raise PlanError(f"a window must hold some of its input at some position, not {self.window}")
         oldest = np.minimum.accumulate(np.where(there, self.needs - 1, 2**31)[::-1])[::-1]
         if (oldest < self.origins).any():
             raise PlanError(f"a window may not lie beyond its input's edge: {self.window}")

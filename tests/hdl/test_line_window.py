@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import random
+from functools import partial
 
 import numpy as np
 import pytest
@@ -16,6 +16,7 @@ from lutwright.hdl.timing import measure, simulate
 from lutwright.hdl.window import plane
 
 from .checks import check
+from .grid import WindowCase, drawn
 from .harness import run
 
 DEVICE = device("ecp5-25k")
@@ -33,32 +34,7 @@ FIXED = [
     ((20, 4), 0, 7, (4,), (1,), (3,), ((9, 9),), 1, 7, True),
 ]
 
-
-def drawn(count: int) -> list[tuple]:
-    """Of the grid: kernel 1-7, stride 1-3, dilation 1-3, SAME, VALID and asymmetric padding, kernels beyond x."""
-    choose, found = random.Random(3), []
-    while len(found) < count:
-        rank, kind = choose.choice((1, 2, 2)), choose.choice(("same", "valid", "explicit"))
-        kernel, strides, dilations = (tuple(choose.randint(1, most) for _ in range(rank)) for most in (7, 3, 3))
-        reach = [(k - 1) * d for k, d in zip(kernel, dilations, strict=True)]
-        pads = {
-            "same": tuple((far // 2, far - far // 2) for far in reach),
-            "valid": ((0, 0),) * rank,
-            "explicit": tuple((choose.randint(0, far), choose.randint(0, far + 1)) for far in reach),
-        }[kind]
-        shape = tuple(choose.randint(1, 9) for _ in range(rank))
-        window = Window(kernel, strides, dilations, pads)
-        if min(window.output(shape)) < 1 or np.prod(shape) * np.prod(kernel) > 600:
-            continue
-        channels, (lo, hi) = choose.randint(1, 4), choose.choice([(0, 1), (-8, 7), (0, 15), (3, 9)])
-        by_block = choose.random() < 0.4
-        lanes = choose.randint(1, channels) if by_block else channels
-        fill = choose.choice((0, lo, hi + 1))
-        found.append(((*shape, channels), lo, hi, kernel, strides, dilations, pads, lanes, fill, by_block))
-    return found
-
-
-CASES = FIXED + drawn(32)
+MATRIX = drawn(seed=12, quick=16, slow=200)
 
 
 def unit(case: tuple) -> LineWindow:
@@ -66,9 +42,9 @@ def unit(case: tuple) -> LineWindow:
     return LineWindow(Type(shape, lo, hi), Window(kernel, strides, dilations, pads), lanes, fill, by_block)
 
 
-def under(case: tuple, samples: Array) -> Array:
+def under(dut: LineWindow, samples: Array) -> Array:
     """What the unit must give, from the definition of Window."""
-    dut, lanes, blocks = unit(case), case[-3], unit(case).blocks
+    lanes, blocks = dut.i_beats.lanes, dut.blocks
     x = samples.reshape(len(samples), dut.height, dut.width, -1)
     x = np.pad(x, ((0, 0), (0, 0), (0, 0), (0, blocks * lanes - x.shape[-1])))
     stacked = np.stack([part for _, part in plane(dut.window).positions(x, dut.fill)], axis=3)
@@ -76,12 +52,25 @@ def under(case: tuple, samples: Array) -> Array:
     return np.moveaxis(split, -2, 3).reshape(len(samples), *dut.o_beats.type.shape)
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", FIXED, ids=str)
 def test_window(case: tuple) -> None:
-    check(lambda: unit(case), lambda samples: under(case, samples), seed=1, frames=3)
+    check(lambda: unit(case), partial(under, unit(case)), seed=1, frames=3)
 
 
-@pytest.mark.parametrize("case", CASES[::3], ids=str)
+def drawn_unit(case: WindowCase, by_block: bool) -> LineWindow:
+    lanes = case.lanes if by_block else case.x.channels
+    return LineWindow(case.x, case.window, lanes, case.fill, by_block)
+
+
+@pytest.mark.parametrize("by_block", [False, True], ids=["by place", "by block"])
+@pytest.mark.parametrize("case", MATRIX)
+def test_matrix(case: WindowCase, by_block: bool) -> None:
+    fresh = partial(drawn_unit, case, by_block)
+    check(fresh, partial(under, fresh()), seed=3, frames=2)
+    assert_interval_is_the_rasters(fresh())
+
+
+@pytest.mark.parametrize("case", FIXED, ids=str)
 def test_cycles_are_the_twins(case: tuple) -> None:
     dut = unit(case)
     x = dut.i_beats.type
@@ -89,11 +78,14 @@ def test_cycles_are_the_twins(case: tuple) -> None:
     assert run(dut, samples).times == simulate(dut.tokens(), dut.i_beats.per_frame, dut.o_beats.per_frame, 3)
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
-def test_interval_is_the_rasters(case: tuple) -> None:
-    dut = unit(case)
+def assert_interval_is_the_rasters(dut: LineWindow) -> None:
     assert measure(dut.tokens(), dut.i_beats.per_frame, dut.o_beats.per_frame).interval == dut.beats
     assert dut.cost(DEVICE).cycles == dut.beats
+
+
+@pytest.mark.parametrize("case", FIXED, ids=str)
+def test_interval_is_the_rasters(case: tuple) -> None:
+    assert_interval_is_the_rasters(unit(case))
 
 
 def test_no_cycles_are_lost_without_padding_and_few_with_it() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import random
-
 import numpy as np
 import pytest
 
@@ -13,6 +11,7 @@ from lutwright.frontend.ir import Input, Type
 from lutwright.frontend.nodes import Pool
 from lutwright.frontend.nodes.windows import Window
 from lutwright.frontend.planning import NodePlan, Plan
+from lutwright.hdl.beats import Beats
 from lutwright.hdl.cost import unit_cost, units
 from lutwright.hdl.engines.base import Folding
 from lutwright.hdl.parts import computing
@@ -21,6 +20,7 @@ from lutwright.hdl.reduce import WindowReduce
 from lutwright.hdl.timing import measure, simulate
 
 from .checks import check
+from .grid import WindowCase, drawn
 from .harness import run
 
 DEVICE = device("ecp5-25k")
@@ -38,25 +38,7 @@ FIXED = [
     ("sum", (7, 7, 3), 0, 3, (2, 3), (3, 4), (1, 1), ((1, 0), (2, 2)), 3),
 ]
 
-
-def drawn(count: int) -> list[tuple]:
-    """Of the grid: kernel 1-7, stride up to 8, padding of both sides, one axis and two, kernels beyond the image."""
-    choose, found = random.Random(7), []
-    while len(found) < count:
-        rank = choose.choice((1, 2, 2))
-        kernel = tuple(choose.randint(1, 7) for _ in range(rank))
-        strides = tuple(size + choose.choice((0, 0, 1)) for size in kernel)
-        pads = tuple((choose.randint(0, size // 2), choose.randint(0, size // 2)) for size in kernel)
-        shape = tuple(choose.randint(max(1, k - sum(p)), 2 * k + 2) for k, p in zip(kernel, pads, strict=True))
-        channels, (lo, hi) = choose.randint(1, 5), choose.choice([(0, 1), (-8, 7), (0, 15), (3, 9)])
-        window = (kernel, strides, (1,) * rank, pads)
-        if min(Pool("y", ("x",), Type((1,), 0, 1), "sum", Window(*window)).counts(shape).ravel(), default=0) > 0:
-            kind = choose.choice(("max", "sum"))
-            found.append((kind, (*shape, channels), lo, hi, *window, choose.randint(1, channels)))
-    return found
-
-
-CASES = FIXED + drawn(24)
+MATRIX = drawn(seed=13, quick=20, slow=200, accepts=lambda case: case.held[1] > 0, separate=True)
 
 
 def node_of(case: tuple) -> tuple[Pool, Type]:
@@ -65,13 +47,26 @@ def node_of(case: tuple) -> tuple[Pool, Type]:
     return Pool.of("y", Input("x", (), x), kind, Window(*window)), x
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", FIXED, ids=str)
 def test_pool(case: tuple) -> None:
     node, x = node_of(case)
     check(lambda: PoolReduce(node, x, case[-1]), node.evaluate, seed=2, frames=3)
 
 
-@pytest.mark.parametrize("case", CASES[::3], ids=str)
+@pytest.mark.parametrize("kind", ["max", "sum"])
+@pytest.mark.parametrize(
+    "case", drawn(seed=13, quick=20, slow=200, accepts=lambda case: case.held[1] > 0, separate=True)
+)
+def test_matrix(case: WindowCase, kind: str) -> None:
+    node = Pool.of("y", Input("x", (), case.x), kind, case.window)
+    assert is_separate(node, case.x)
+    check(lambda: PoolReduce(node, case.x, case.lanes), node.evaluate, seed=3, frames=2)
+    beats = Beats(case.x, case.lanes).per_frame
+    timing = measure(PoolReduce(node, case.x, case.lanes).tokens(), beats, Beats(node.type, case.lanes).per_frame)
+    assert timing.interval == beats
+
+
+@pytest.mark.parametrize("case", FIXED, ids=str)
 def test_no_bubbles_and_the_twins_cycles(case: tuple) -> None:
     node, x = node_of(case)
     dut = PoolReduce(node, x, case[-1])
@@ -96,7 +91,7 @@ def test_windows_that_overlap_have_a_buffer(window: tuple) -> None:
 
 @pytest.mark.parametrize(("name", "kind"), [("pool", WindowReduce), (SEPARATE, PoolReduce)])
 def test_a_plan_chooses_the_component(name: str, kind: type) -> None:
-    node, x = node_of(CASES[0])
+    node, x = node_of(FIXED[0])
     assert name in units(node, x)
     plan = Plan(DEVICE, {"y": NodePlan(name, Folding(2, 2))})
     part = computing(node, (x,), plan)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import math
+from functools import partial
+
 import numpy as np
 import pytest
 
+from lutwright.errors import PlanError
 from lutwright.frontend.ir import Array, Type
 from lutwright.frontend.nodes.windows import Window
 from lutwright.hdl.timing import measure, simulate
 from lutwright.hdl.window import SlidingWindow, plane
 
 from .checks import check
+from .grid import WindowCase, drawn
 from .harness import run
 
 CASES = [
@@ -61,6 +66,15 @@ def test_window(case: tuple, by_block: bool) -> None:
     check(lambda: unit(case, by_block), lambda samples: under(unit(case, by_block), samples), seed=1, frames=3)
 
 
+@pytest.mark.parametrize("by_block", [False, True], ids=["by place", "by block"])
+@pytest.mark.parametrize("case", drawn(seed=11, quick=16, slow=200, accepts=lambda case: case.held[0] > 0))
+def test_matrix(case: WindowCase, by_block: bool) -> None:
+    """Those of the lanes that a window by place can have; others carry padding, which one by block has too."""
+    lanes = case.lanes if by_block else math.gcd(case.lanes, case.x.channels)
+    fresh = partial(SlidingWindow, case.x, case.window, lanes, case.fill, by_block)
+    check(fresh, partial(under, fresh()), seed=3, frames=2)
+
+
 @parametrized
 def test_cycles_are_the_twins(case: tuple, by_block: bool) -> None:
     dut = unit(case, by_block)
@@ -75,3 +89,9 @@ def test_no_bubbles_where_the_output_binds(case: tuple, by_block: bool) -> None:
     dut = unit(case, by_block)
     interval = measure(dut.tokens(), dut.i_beats.per_frame, dut.o_beats.per_frame).interval
     assert interval <= 1.25 * max(dut.i_beats.per_frame, dut.o_beats.per_frame) + 1
+
+
+def test_a_window_over_nothing_is_refused() -> None:
+    """The places of this kernel lie above and below the only row."""
+    with pytest.raises(PlanError, match="must hold some of its input"):
+        SlidingWindow(Type((1, 3, 2), 0, 3), Window((2, 1), (1, 1), (2, 1), ((1, 1), (0, 0))), 1, 0)
