@@ -32,7 +32,7 @@ from lutwright.boards.top import Top
 from lutwright.boards.uart import divisor
 from lutwright.errors import ToolError
 from lutwright.frontend.device import Device, Family, device
-from lutwright.hdl import synth, yosys
+from lutwright.hdl import emit, synth, yosys
 from lutwright.hdl.engines.base import StreamComponent
 from lutwright.hdl.synth import Resources
 
@@ -122,7 +122,7 @@ def build(
     files = board.platform().prepare(design, "top", emit_src=False).files
     tools = tool_versions(family)
     constraint = CONSTRAINTS[family]
-    sources = {name: _text(files[name]) for name in ("top.il", constraint)}
+    sources = {"top.il": emit.plain(_text(files["top.il"])), constraint: _text(files[constraint])}
     key = hashlib.sha256(
         json.dumps(
             [LAYOUT, sources, tools, synth.command(device(board.device)), board.nextpnr, board.pack, design.mhz, SEEDS]

@@ -32,7 +32,12 @@ def convert(top: wiring.Component | Module, name: str, ports: dict[str, tuple[Si
         if collecting:
             gc.enable()
     modules = text.split("\nmodule ")
-    return "\nmodule ".join(_undefined(module) if MEMORY.search(module) else module for module in modules)
+    return plain("\nmodule ".join(_undefined(module) if MEMORY.search(module) else module for module in modules))
+
+
+def plain(rtlil: str) -> str:
+    """The same with `a.n` for names `a[n]`, which the mapping for ECP5 takes for bit n of a name `a`, and fails."""
+    return re.sub(r"\\\S*\[\d+\]", lambda found: found[0].replace("[", ".").replace("]", ""), rtlil)
 
 
 def _undefined(module: str) -> str:

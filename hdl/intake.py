@@ -39,8 +39,6 @@ class Intake:
         m.d.comb += [step.eq(self.valid & gives & free), self.done.eq(self.valid & (~gives | free))]
         with m.If(free):
             m.d.sync += o.valid.eq(step)
-        # A register a lane: where the payload as a whole becomes one, Yosys' mapping for ECP5 takes the elements' names
-        # in it for those of its bits, and fails.
         results = [Signal.like(element, name=f"y{lane}", reset_less=True) for lane, element in enumerate(elements)]
         m.d.comb += [o.payload.data[lane].eq(result) for lane, result in enumerate(results)]
         with m.If(step):

@@ -28,18 +28,23 @@ class Usage:
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of memory: its cost, of which `scaled` counts by the bits used, and its rows at each width."""
+    """A kind of memory: its cost, of which `scaled` counts by the bits used, and its rows at each width.
+
+    `grain`: bits that a write enable is for. Those of rows that lie side by side in a cell have enables of their own.
+    """
 
     cost: float
     rows: dict[int, int]
     scaled: float = 0
+    grain: int = 64
 
     def cheapest(self, depth: int, width: int, written: bool) -> tuple[float, int]:
         """The cost and the number of cells of a memory with one read port, at the width that suits it best."""
         found = []
         for lanes, rows in self.rows.items():
             deep = -(-depth // rows)
-            cells = deep * -(-width // lanes)
+            grain = min(self.grain, lanes) if written else 1
+            cells = -(-deep * -(-width // grain) * grain // lanes)
             cost = (self.cost - self.scaled) * cells + self.scaled * deep * width / lanes
             found.append((cost + MUX * (deep - 1) * width + MUX * deep * (written and deep > 1), cells))
         return min(found)
@@ -49,13 +54,16 @@ def _rows(bits: int, widths: Iterable[int]) -> dict[int, int]:
     return {width: bits >> index for index, width in enumerate(widths)}
 
 
-_BLOCK_16K = Kind(128, _rows(16384, (1, 2, 4, 9, 18, 36)))
+_BLOCK_16K = Kind(128, _rows(16384, (1, 2, 4, 9, 18, 36)), grain=9)
 _LUT_RAM = Kind(4, {4: 16})
 BLOCKS: dict[Family, tuple[Kind, ...]] = {
-    "ice40": (Kind(64, _rows(2048, (2, 4, 8, 16))),),
+    "ice40": (Kind(64, _rows(2048, (2, 4, 8, 16)), grain=1),),
     "ecp5": (_BLOCK_16K,),
     "gowin": (_BLOCK_16K,),
-    "xc7": (Kind(129, _rows(16384, (1, 2, 4, 9, 18, 36))), Kind(257, _rows(32768, (1, 2, 4, 9, 18, 36, 72)))),
+    "xc7": (
+        Kind(129, _rows(16384, (1, 2, 4, 9, 18, 36)), grain=9),
+        Kind(257, _rows(32768, (1, 2, 4, 9, 18, 36, 72)), grain=9),
+    ),
 }
 LUT_RAMS: dict[Family, tuple[Kind, ...]] = {
     "ice40": (),
