@@ -68,14 +68,15 @@ class WindowReduce(Unit):
         luts, ffs, dsps = lanes * (x + 2 * y), lanes * (x + y) + control, 0
         total = self.window.cost(device)
         if isinstance(self.node, Conv):
-            weight = self.node.weight_type.width
-            ffs += lanes * (2 * x + 2 * weight + y)  # of element, weight and product, and what the sum begins with
-            if in_dsp(x, weight, device.family) and device.dsps != 0:
+            kind, starts = self.node.weight_type, rom_cost(self.start_words(), device)
+            # Registers of element, weight and product, and of what the sums begin with.
+            ffs += lanes * (2 * x + 2 * kind.width) + (lanes * y if starts.brams else starts.ffs)
+            factor = x + (kind.signed and not self.window.o_beats.type.signed)  # its sign, where the product has one
+            if in_dsp(factor, kind.width, device.family) and device.dsps != 0:
                 dsps = lanes
             else:
-                luts += lanes * x * weight
-            for words in (self.weight_words(), self.start_words()):
-                total += rom_cost(words, device)
+                luts += lanes * x * kind.width
+            total += rom_cost(self.weight_words(), device) + starts
         cycles = max(self.i_beats.per_frame, self.window.o_beats.per_frame)
         return total + Cost(luts + control, ffs, 0, dsps, cycles)
 
