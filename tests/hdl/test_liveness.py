@@ -1,0 +1,117 @@
+"""A proof by exhaustion: from every state that any stalls lead to, a beat comes out once nothing stalls any more.
+
+The token model's control is finite, so all its reachable states are visited, under every choice of source and sink in
+every cycle. That the components step as the model does is shown in `test_timing` and `test_branch`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from lutwright.frontend.ir import Graph
+from lutwright.frontend.nodes import Add, Concat, Conv, Dense, Pool
+from lutwright.frontend.nodes.windows import Window
+from lutwright.frontend.planning import NodePlan, Plan
+from lutwright.hdl.engines.base import Folding
+from lutwright.hdl.network import Network
+from lutwright.hdl.steps import Machine
+
+from .test_branch import Built
+
+CHOICES = [(source, sink) for source in (False, True) for sink in (False, True)]
+MOST = 400_000  # states
+
+
+def residual(seed: int) -> tuple[Graph, Plan]:
+    """x + conv(x) over a row: the conv gives nothing before it has seen two places."""
+    net = Built((3, 1), 0, 1, seed)
+    net.folds["conv_window"] = NodePlan("unfold", Folding(1, 1))
+    window = Window((3,), (1,), (1,), ((1, 1),))
+    weight = net.rng.integers(-2, 3, (1, 3, 1))
+    conv = net(Conv.of("conv", net.nodes[0], weight, np.zeros(1, np.int64), window), 1, 3, "multiply")
+    net(Add.of("add", (net.nodes[0], conv), np.array([[1, 1]])), 1, 1)
+    return net.done()
+
+
+def pyramid(seed: int) -> tuple[Graph, Plan]:
+    """The maximum before what it is of: the join takes nothing of one branch until the other has ended."""
+    net = Built((3, 1), 0, 1, seed)
+    pool = net(Pool.of("pool", net.nodes[0], "max", Window((3,), (1,), (1,), ((0, 0),))), 1, 1)
+    net(Concat.of("concat", (pool, net.nodes[0]), 0), 1, 1)
+    return net.done()
+
+
+def lanes(seed: int) -> tuple[Graph, Plan]:
+    """Branches of unequal lanes."""
+    net = Built((3,), 0, 1, seed)
+    slow = net(Dense.of("slow", net.nodes[0], net.rng.integers(-2, 3, (3, 3))), 1, 1, "multiply")
+    net(Add.of("add", (net.nodes[0], slow), np.array([[1, 1]])), 3, 3)
+    return net.done()
+
+
+NETWORKS: dict[str, Callable[[int], tuple[Graph, Plan]]] = {"residual": residual, "pyramid": pyramid, "lanes": lanes}
+
+
+class Explored:
+    """All states that can be reached, each with its next one when nothing stalls, and whether a beat then comes out.
+
+    A source that has offered a beat keeps offering it, so that is a part of the state.
+    """
+
+    def __init__(self, network: Network) -> None:
+        self.machine = Machine(network.tokens())
+        start = (self.machine.state.tobytes(), False)
+        self.numbers = {start: 0}
+        self.free: list[tuple[int, bool]] = []
+        waiting = [start]
+        while waiting:
+            reached = list[tuple[int, bool]]()
+            for state in waiting:
+                for following, given, stalls in self._steps(state):
+                    if following not in self.numbers:
+                        self.numbers[following] = len(self.numbers)
+                        reached.append(following)
+                    if not stalls:
+                        self.free.append((self.numbers[following], given))
+            assert len(self.numbers) < MOST
+            waiting = reached
+
+    def _steps(self, state: tuple[bytes, bool]) -> Iterator[tuple[tuple[bytes, bool], bool, bool]]:
+        kept, offered = state
+        machine = self.machine
+        for source, sink in CHOICES:
+            if offered and not source:
+                continue
+            machine.state[:] = np.frombuffer(kept, np.int64).reshape(machine.state.shape)
+            valid, ready = machine.settle(source, sink)
+            machine.tick()
+            yield (machine.state.tobytes(), source and not ready), valid and sink, not (source and sink)
+
+    @property
+    def dead(self) -> int:
+        """States from which no beat ever comes out though nothing stalls."""
+        alive = [given for _, given in self.free]
+        changed = True
+        while changed:
+            found = [own or alive[following] for own, (following, _) in zip(alive, self.free, strict=True)]
+            changed, alive = found != alive, found
+        return alive.count(False)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_state_goes_on(name: str) -> None:
+    graph, plan = NETWORKS[name](0)
+    explored = Explored(Network(graph, plan))
+    print(f"{name}: {len(explored.numbers)} states, queues {dict(plan.queues)}")
+    assert len(explored.free) == len(explored.numbers) and explored.dead == 0
+
+
+@pytest.mark.parametrize("name", ["residual", "pyramid"])
+def test_shallower_queues_have_dead_states(name: str) -> None:
+    graph, plan = NETWORKS[name](0)
+    shallow = Network(graph, replace(plan, queues=dict.fromkeys(plan.queues, 0)))
+    assert Explored(shallow).dead

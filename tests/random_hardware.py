@@ -1,0 +1,80 @@
+"""Random models on the whole way: ONNX, plan at random foldings, Verilog, simulator."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from lutwright.errors import ImportRefused, PlanError
+from lutwright.frontend.device import device
+from lutwright.frontend.hardware import hardware
+from lutwright.frontend.ir import Graph
+from lutwright.frontend.lowering import lower
+from lutwright.frontend.model import load
+from lutwright.frontend.nodes import Concat, Dense
+from lutwright.frontend.planning import NodePlan, Plan
+from lutwright.frontend.search import Search
+from lutwright.hdl import emit
+from lutwright.hdl.branch import concat_lanes
+from lutwright.hdl.cost import units
+from lutwright.hdl.engines.base import Cost, Folding
+from lutwright.hdl.network import Network
+from lutwright.hdl.sizing import sized
+from lutwright.hdl.timing import course
+from lutwright.testbenches.compiled import stream_frames
+
+from .frontend.graphs.net import Case
+
+DEVICES = ("ecp5-85k", "ice40-hx8k", "gw2a-18")
+STALLS = ((0.0, 0.0), (0.3, 0.0), (0.0, 0.5), (0.4, 0.4))
+
+
+def random_plan(graph: Graph, choose: random.Random) -> Plan:
+    """A plan of lowered graph: for each node any of its engines and components, at any folding."""
+    search = Search(graph, device(choose.choice(DEVICES)), {}, {}, Cost(0, 0, 0, 0, 0))
+    nodes = dict[str, NodePlan]()
+    for node in search.steps:
+        inputs = graph.types(node)
+        x = inputs[0]
+        if node.name in search.options:
+            option = choose.choice(search.options[node.name])
+            nodes[node.name] = NodePlan(option.engine, option.folding)
+            continue
+        lanes = choose.choice(concat_lanes(node, inputs) if isinstance(node, Concat) else range(1, x.channels + 1))
+        out = 1 if node.type.channels == 1 and x.channels > 1 else lanes
+        nodes[node.name] = NodePlan(choose.choice(units(node, x)), Folding(out, lanes))
+    return sized(graph, Plan(search.device, nodes))
+
+
+def outcome(case: Case, folder: Path, seed: int) -> Counter[str]:
+    """What became of the case: "simulated" with its kinds of nodes, or "refused". Raises AssertionError if the Verilog
+    does not compute what the golden model does, or not in the predicted cycles."""
+    choose = random.Random(seed)
+    onnx.save(case.model, folder / "model.onnx")
+    try:
+        model = load(folder / "model.onnx", case.grid)
+    except (ImportRefused, PlanError):
+        return Counter(["refused by the importer"])
+    graph = lower(model.graph)
+    lacking = [n for n in graph if not isinstance(n, Dense) and not hardware(n, *graph.types(n))]
+    if lacking or len(graph.nodes) == 1:
+        return Counter(["without hardware"])
+    network = Network(graph, random_plan(graph, choose))
+    kind = graph.input.type
+    x = np.random.default_rng(seed).integers(kind.lo, kind.hi + 1, (6, *kind.shape))
+    golden, stalls = model.graph.evaluate(x), choose.choice(STALLS)
+    frames = x.reshape(len(x), *network.i_beats.type.shape)
+    ran = stream_frames(
+        emit.verilog(network, "network"), "network", network.i_beats, network.o_beats, frames,
+        stalls=stalls, seed=seed, processes=1,
+    )  # fmt: skip
+    story = f"{seed}: {[(part.name, part.component.i_beats, part.kind) for part in network.parts]}, stalls {stalls}"
+    assert np.array_equal(ran.outputs.reshape(golden.shape), golden), story
+    if stalls == STALLS[0]:
+        expected = course(network.tokens(), network.i_beats.per_frame, network.o_beats.per_frame)
+        assert ran.last_beats.tolist() == expected.last_beats(len(x)).tolist(), story
+    return Counter(["simulated", *{type(node).__name__ for node in graph}])
