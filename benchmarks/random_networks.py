@@ -14,35 +14,21 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from hypothesis import HealthCheck, Phase, given, seed, settings
-
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tests.frontend.graphs import DIALECTS
-from tests.frontend.graphs.net import Case
-from tests.random_hardware import outcome
-
-BATCH = 100  # models a hypothesis run: it draws richer ones than a single long run does
-QUIET = settings(deadline=None, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+from tests.random_hardware import drawn, outcome
 
 
 def simulated(dialect: str, wanted: int, folder: Path) -> Counter[str]:
     """What became of the models drawn until so many were simulated."""
-    found, drawn, started = Counter[str](), 0, time.monotonic()
-    while found["simulated"] < wanted:
-
-        @seed(drawn)
-        @settings(QUIET, max_examples=BATCH)
-        @given(DIALECTS[dialect]())
-        def run(case: Case) -> None:
-            nonlocal drawn
-            if found["simulated"] < wanted:
-                found.update(outcome(case, folder, drawn))
-                drawn += 1
-                seconds = time.monotonic() - started
-                print(f"\r{dialect}: {found['simulated']} of {wanted}, {seconds:.0f} s", end="", flush=True)
-
-        run()
+    found, started = Counter[str](), time.monotonic()
+    for number, case in enumerate(drawn(dialect, 60 + 4 * wanted)):
+        if found["simulated"] == wanted:
+            break
+        found += outcome(case, folder, number)
+        seconds = time.monotonic() - started
+        print(f"\r{dialect}: {found['simulated']} of {wanted}, {seconds:.0f} s", end="", flush=True)
     print()
     return found
 

@@ -2,8 +2,8 @@
 
 Run: python benchmarks/scaling.py [--largest 1000000] [--plot FILE.svg]; the plot needs matplotlib.
 The networks are made here: four 3x3 convolutions of 2-bit weights over 8x8 places, in the smallest plan for ecp5-85k,
-so that the hardware around the weights stays as it is. The exponent is the slope of the times above their least in double
-logarithms: 1 is linear.
+so that the hardware around the weights stays as it is. The exponent, of the upper half of the sizes, is the slope in
+double logarithms of what a step takes above its least: 1 is linear.
 """
 
 from __future__ import annotations

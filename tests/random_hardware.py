@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import onnx
+from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from lutwright.errors import ImportRefused, PlanError
 from lutwright.frontend.device import device
@@ -27,6 +29,7 @@ from lutwright.hdl.sizing import sized
 from lutwright.hdl.timing import course
 from lutwright.testbenches.compiled import stream_frames
 
+from .frontend.graphs import DIALECTS
 from .frontend.graphs.net import Case
 
 DEVICES = ("ecp5-85k", "ice40-hx8k", "gw2a-18")
@@ -50,10 +53,35 @@ def random_plan(graph: Graph, choose: random.Random) -> Plan:
     return sized(graph, Plan(search.device, nodes))
 
 
-def outcome(case: Case, folder: Path, seed: int) -> Counter[str]:
+def drawn(dialect: str, count: int, first: int = 0) -> Iterator[Case]:
+    """So many random models, those before that have the most operators which the ones before them have less often."""
+    cases = list[Case]()
+
+    @seed(first)
+    @settings(
+        max_examples=count,
+        deadline=None,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(DIALECTS[dialect]())
+    def draw(case: Case) -> None:
+        cases.append(case)
+
+    draw()
+    had = Counter[str]()
+    while cases:
+        best = max(cases, key=lambda case: sum(0.5 ** had[operator] for operator in set(case.operators)))
+        cases.remove(best)
+        had.update(set(best.operators))
+        yield best
+
+
+def outcome(case: Case, folder: Path, number: int) -> Counter[str]:
     """What became of the case: "simulated" with its kinds of nodes, or "refused". Raises AssertionError if the Verilog
     does not compute what the golden model does, or not in the predicted cycles."""
-    choose = random.Random(seed)
+    choose = random.Random(number)
     onnx.save(case.model, folder / "model.onnx")
     try:
         model = load(folder / "model.onnx", case.grid)
@@ -65,14 +93,16 @@ def outcome(case: Case, folder: Path, seed: int) -> Counter[str]:
         return Counter(["without hardware"])
     network = Network(graph, random_plan(graph, choose))
     kind = graph.input.type
-    x = np.random.default_rng(seed).integers(kind.lo, kind.hi + 1, (6, *kind.shape))
+    x = np.random.default_rng(number).integers(kind.lo, kind.hi + 1, (6, *kind.shape))
     golden, stalls = model.graph.evaluate(x), choose.choice(STALLS)
     frames = x.reshape(len(x), *network.i_beats.type.shape)
     ran = stream_frames(
         emit.verilog(network, "network"), "network", network.i_beats, network.o_beats, frames,
-        stalls=stalls, seed=seed, processes=1,
+        stalls=stalls, seed=number, processes=1,
     )  # fmt: skip
-    story = f"{seed}: {[(part.name, part.component.i_beats, part.kind) for part in network.parts]}, stalls {stalls}"
+    story = (
+        f"model {number}: {[(part.name, part.component.i_beats, part.kind) for part in network.parts]}, stalls {stalls}"
+    )
     assert np.array_equal(ran.outputs.reshape(golden.shape), golden), story
     if stalls == STALLS[0]:
         expected = course(network.tokens(), network.i_beats.per_frame, network.o_beats.per_frame)
