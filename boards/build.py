@@ -122,7 +122,7 @@ def build(
     files = board.platform().prepare(design, "top", emit_src=False).files
     tools = tool_versions(family)
     constraint = CONSTRAINTS[family]
-    sources = {"top.il": emit.plain(_text(files["top.il"])), constraint: _text(files[constraint])}
+    sources = {"top.il": emit.synthesizable(_text(files["top.il"])), constraint: _text(files[constraint])}
     key = hashlib.sha256(
         json.dumps(
             [LAYOUT, sources, tools, synth.command(device(board.device)), board.nextpnr, board.pack, design.mhz, SEEDS]

@@ -19,11 +19,7 @@ EXACT, UNDEFINED = (rf"    parameter \COLLISION_X_MASK 1'{bit}" for bit in "01")
 
 
 def convert(top: wiring.Component | Module, name: str, ports: dict[str, tuple[Signal, None]]) -> str:
-    """RTLIL of a module with the given ports.
-
-    What a memory with the attribute no_rw_check gives at an address that is written in the same cycle is undefined:
-    otherwise synthesis would put two registers for each of its bits around it.
-    """
+    """RTLIL of a module with the given ports, as `synthesizable` makes it."""
     collecting = gc.isenabled()
     gc.disable()  # the netlist is built once and dropped: collecting it costs a quarter of the time
     try:
@@ -31,13 +27,18 @@ def convert(top: wiring.Component | Module, name: str, ports: dict[str, tuple[Si
     finally:
         if collecting:
             gc.enable()
-    modules = text.split("\nmodule ")
-    return plain("\nmodule ".join(_undefined(module) if MEMORY.search(module) else module for module in modules))
+    return synthesizable(text)
 
 
-def plain(rtlil: str) -> str:
-    """The same with `a.n` for names `a[n]`, which the mapping for ECP5 takes for bit n of a name `a`, and fails."""
-    return re.sub(r"\\\S*\[\d+\]", lambda found: found[0].replace("[", ".").replace("]", ""), rtlil)
+def synthesizable(rtlil: str) -> str:
+    """The same for synthesis, which takes names `a[n]` for bits of `a` on ECP5, and fails: they become `a.n`.
+
+    What a memory with the attribute no_rw_check gives at an address that is written in the same cycle is undefined:
+    otherwise synthesis would put two registers for each of its bits around it.
+    """
+    modules = rtlil.split("\nmodule ")
+    text = "\nmodule ".join(_undefined(module) if MEMORY.search(module) else module for module in modules)
+    return re.sub(r"\\\S*\[\d+\]", lambda found: found[0].replace("[", ".").replace("]", ""), text)
 
 
 def _undefined(module: str) -> str:

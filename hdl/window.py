@@ -53,8 +53,8 @@ class SlidingWindow(Unit):
         self.depth = self._depth()
 
     def _schedule(self) -> tuple[Array, Array, Array]:
-        """For each beat given in a frame: how many of its frame's beats must be there, and which lies at the window's
-        origin, and which at its place; the buffer keeps those from the origin on.
+        """For each beat given in a frame: how many of its frame's beats must be there, which is the oldest that the
+        buffer keeps, and which lies at its place.
 
         Beats count from the frame's start, as if lines had no ends. What lies outside needs none: a number below all.
         """
@@ -72,15 +72,15 @@ class SlidingWindow(Unit):
         spread = np.broadcast_to(origins[:, :, np.newaxis, np.newaxis, np.newaxis], needs.shape)
         order = (0, 1, 2, 3, 4) if self.by_block else (0, 1, 3, 4, 2)
         needs, spread, places = (array.transpose(order).ravel() for array in (needs, spread, places))
-        return needs, spread, places
+        if not inside.any():
+            raise PlanError(f"a window must hold some of its input at some position, not {self.window}")
+        # Where a window has left its line, what is still needed can lie before its origin.
+        needed = np.where(needs > 0, needs - 1, self.i_beats.per_frame)
+        oldest = np.minimum.accumulate(needed[::-1])[::-1]
+        return needs, spread - max(0, int((spread - oldest).max())), places
 
     def _depth(self) -> int:
         there = self.needs > 0
-        if not there.any():
-            raise PlanError(f"a window must hold some of its input at some position, not {self.window}")
-        oldest = np.minimum.accumulate(np.where(there, self.needs - 1, 2**31)[::-1])[::-1]
-        if (oldest < self.origins).any():
-            raise PlanError(f"a window may not lie beyond its input's edge: {self.window}")
         (sy, sx), skipped = self.window.strides, 1
         skipped += ((sy - 1) * self.width + sx - 1) * self.blocks
         depth = max(2, int((self.needs - self.origins)[there].max()) + skipped)
@@ -112,7 +112,7 @@ class SlidingWindow(Unit):
         # Whose sign says all: beats from the place to the newest, and how many more may come, both less one.
         start = int(self.places[0])
         ahead = Signal(self._span(self.places), init=-start - 1)
-        space = Signal(self._span(self.origins), init=self.depth + start - 1)
+        space = Signal(self._span(self.origins), init=self.depth + int(self.origins[0]) - 1)
         address = Signal(range(self.depth), init=start % self.depth)
         inside = self._inside(m, loops, step)
         write, word = buffer(m, "lines", bits, self.depth, address, step)

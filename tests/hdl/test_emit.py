@@ -36,7 +36,7 @@ def depthwise() -> WindowReduce:
 
 
 def test_plain() -> None:
-    assert emit.plain(TEXT) == PLAIN
+    assert emit.synthesizable(TEXT) == PLAIN
 
 
 def test_no_name_is_like_a_bit_of_another() -> None:
