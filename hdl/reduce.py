@@ -19,6 +19,8 @@ from lutwright.hdl.tokens import Stages, pipeline
 from lutwright.hdl.unit import Unit
 from lutwright.hdl.window import SlidingWindow
 
+MULTIPLIER = 2.6  # LUTs a bit of both factors, of a product that no block takes
+
 
 class WindowReduce(Unit):
     """y[o.., c] = the maximum or sum over k.. of x, or bias[c] + the sum of weight[c, k..] * x, over a window of x.
@@ -64,10 +66,11 @@ class WindowReduce(Unit):
     def cost(self, device: Device) -> Cost:
         """The window, and in each lane a multiplier, an adder or a comparison."""
         lanes, x, y = self.i_beats.lanes, self.window.o_beats.type.width, self.o_beats.type.width
-        control = 3 * (self.places.bit_length() + self.blocks.bit_length()) + 10
-        luts, ffs, dsps = lanes * (x + 2 * y), lanes * (x + y) + control, 0
+        control = 2 * (self.places.bit_length() + self.blocks.bit_length()) + 5
+        luts, ffs, dsps = lanes * (x + y), lanes * (x + y) + control, 0
         total = self.window.cost(device)
         if isinstance(self.node, Conv):
+            luts = lanes * 2 * y
             kind, starts = self.node.weight_type, rom_cost(self.start_words(), device)
             # Registers of element, weight and product, and of what the sums begin with.
             ffs += lanes * (2 * x + 2 * kind.width) + (lanes * y if starts.brams else starts.ffs)
@@ -75,7 +78,7 @@ class WindowReduce(Unit):
             if in_dsp(factor, kind.width, device.family) and device.dsps != 0:
                 dsps = lanes
             else:
-                luts += lanes * x * kind.width
+                luts += round(lanes * MULTIPLIER * x * kind.width)
             total += rom_cost(self.weight_words(), device) + starts
         cycles = max(self.i_beats.per_frame, self.window.o_beats.per_frame)
         return total + Cost(luts + control, ffs, 0, dsps, cycles)

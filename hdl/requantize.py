@@ -103,10 +103,11 @@ class RequantizeUnit(Unit):
         words, folds = self.words(), (self.i_beats.per_vector - 1).bit_length()
         levels, (core_x, core_factor) = list(self.product.levels()), self.product.core
         luts = logic.adder * sum(adders for _, adders in levels) + logic.clip * self.level_bits
-        luts += logic.mask * self.product.row_bits * (len(words) > 1)
+        many = bool((form.factor != form.factor[0]).any())
+        luts += logic.mask * self.product.row_bits * many
         dsp = in_dsp(core_x, core_factor, device.family) and device.dsps != 0
-        if core_factor > 1 and not dsp:
-            luts += logic.product * core_x * core_factor * (len(words) > 1)
+        if core_factor > 1 and not dsp:  # a factor for all is a sum of shifted ones
+            luts += logic.product * core_x * core_factor if many else core_x * max(0, _digits(int(form.factor[0])) - 1)
         ffs = self.i_beats.type.width * (1 + self.held) + self.o_beats.type.width
         ffs += sum(part.bits for parts, _ in levels for part in parts if not part.term)
         # Bits of constants that are alike in all folds are alike in all registers behind them too.
@@ -232,6 +233,11 @@ def _sparse_cost(table: list[int], device: Device) -> Cost:
     ones = sum(word > 0 for word in table) / len(table)
     entropy = -sum(p * log2(p) for p in (ones, 1 - ones) if p > 0)
     return Cost(ceil(cost.luts * entropy), cost.ffs, cost.brams, cost.dsps, cost.cycles)
+
+
+def _digits(factor: int) -> int:
+    """How many powers of two it takes to add and subtract up to it (non-adjacent form)."""
+    return ((3 * abs(factor)) ^ abs(factor)).bit_count()
 
 
 def _magnitude(factor: Value) -> Value:
