@@ -34,7 +34,7 @@ FIXED = [
     ((20, 4), 0, 7, (4,), (1,), (3,), ((9, 9),), 1, 7, True),
 ]
 
-MATRIX = drawn(seed=12, quick=16, slow=200)
+MATRIX = drawn(seed=12, quick=16, slow=40)
 
 
 def unit(case: tuple) -> LineWindow:

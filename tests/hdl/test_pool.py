@@ -38,7 +38,7 @@ FIXED = [
     ("sum", (7, 7, 3), 0, 3, (2, 3), (3, 4), (1, 1), ((1, 0), (2, 2)), 3),
 ]
 
-MATRIX = drawn(seed=13, quick=20, slow=200, accepts=lambda case: case.held[1] > 0, separate=True)
+MATRIX = drawn(seed=13, quick=20, slow=40, accepts=lambda case: case.held[1] > 0, separate=True)
 
 
 def node_of(case: tuple) -> tuple[Pool, Type]:
@@ -55,7 +55,7 @@ def test_pool(case: tuple) -> None:
 
 @pytest.mark.parametrize("kind", ["max", "sum"])
 @pytest.mark.parametrize(
-    "case", drawn(seed=13, quick=20, slow=200, accepts=lambda case: case.held[1] > 0, separate=True)
+    "case", drawn(seed=13, quick=20, slow=40, accepts=lambda case: case.held[1] > 0, separate=True)
 )
 def test_matrix(case: WindowCase, kind: str) -> None:
     node = Pool.of("y", Input("x", (), case.x), kind, case.window)

@@ -70,7 +70,7 @@ def test_window(case: tuple, by_block: bool) -> None:
 
 
 @pytest.mark.parametrize("by_block", [False, True], ids=["by place", "by block"])
-@pytest.mark.parametrize("case", drawn(seed=11, quick=16, slow=200, accepts=lambda case: case.held[0] > 0))
+@pytest.mark.parametrize("case", drawn(seed=11, quick=16, slow=40, accepts=lambda case: case.held[0] > 0))
 def test_matrix(case: WindowCase, by_block: bool) -> None:
     """Those of the lanes that a window by place can have; others carry padding, which one by block has too."""
     lanes = case.lanes if by_block else math.gcd(case.lanes, case.x.channels)
