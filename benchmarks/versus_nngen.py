@@ -1,11 +1,12 @@
 """Side by side with NNgen: the same int8 networks by both, simulated, synthesized and placed alike, as Markdown.
 
-Run: python benchmarks/versus_nngen.py [--parallel 4 …] [--environment FOLDER]. It needs Icarus Verilog, and installs
+Run: python benchmarks/versus_nngen.py [--parallel 1 4] [--environment FOLDER]. It needs Icarus Verilog, and installs
 NNgen by pip into an environment of its own: a temporary one, or FOLDER, which is kept.
 
 Every row's Verilog ran the same frames, and gave the same integers as lutwright's golden model: otherwise the command
 fails. Synthesis and place and route are one function for both, on an ECP5-85F. LUT: LUT4 cells, LUT RAM and carry
-cells; time: a frame's cycles at Fmax; gain: LUT x time of NNgen's best row, divided by this row's.
+cells; time: a frame's cycles at Fmax, which is missing where the device has no room; gain: LUT x time of NNgen's best
+row, divided by this row's.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 from versus_nngen_network import Net, networks, samples, write_onnx, write_peer
-from versus_nngen_place import CORE, mapped, placed
+from versus_nngen_place import CORE, Ports, fits, mapped, placed
 
 from lutwright.design import Design, Options, design
 from lutwright.errors import ToolError
@@ -98,6 +99,11 @@ def proved(tool: str, golden: Array, found: Array) -> None:
         raise first
 
 
+def achieved(folder: Path, clock: str, resources: Resources, ports: Ports) -> float | None:
+    """Fmax; None where the device has no room, or place and route took too long."""
+    return placed(folder, clock, ports, DEVICE) if fits(resources, DEVICE) else None
+
+
 def nngen(python: Path, net: Net, golden: Array, parallel: int, folder: Path) -> Row:
     tool = f"NNgen, {parallel}x{parallel}"
     write_peer(net, FRAMES, folder / "net.npz")
@@ -108,7 +114,7 @@ def nngen(python: Path, net: Net, golden: Array, parallel: int, folder: Path) ->
     cycles, outputs = parsed(done.stdout)
     proved(tool, golden, outputs)
     resources, ports = mapped(folder / "core.v", "CLK", DEVICE)
-    return Row(tool, cycles, cycles, resources, placed(folder, "CLK", ports, DEVICE))
+    return Row(tool, cycles, cycles, resources, achieved(folder, "CLK", resources, ports))
 
 
 def ours(net: Net, made: Design, tool: str, golden: Array, folder: Path) -> Row:
@@ -119,7 +125,7 @@ def ours(net: Net, made: Design, tool: str, golden: Array, folder: Path) -> Row:
     assert ran.interval is not None
     (folder / "core.il").write_text(emit.rtlil(Network(made.model.graph, made.plan), CORE))
     resources, ports = mapped(folder / "core.il", "clk", DEVICE)
-    return Row(tool, ran.interval, ran.latency, resources, placed(folder, "clk", ports, DEVICE))
+    return Row(tool, ran.interval, ran.latency, resources, achieved(folder, "clk", resources, ports))
 
 
 def rows(net: Net, python: Path, parallel: Sequence[int], root: Path) -> Iterator[Row]:
@@ -155,7 +161,7 @@ def cells(net: Net, row: Row, best: float | None) -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--parallel", type=int, nargs="+", default=[4], help="NNgen's channels at a time")
+    parser.add_argument("--parallel", type=int, nargs="+", default=[1, 4], help="NNgen's channels at a time")
     parser.add_argument("--environment", type=Path, help="a folder that keeps NNgen's environment")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="lutwright-") as name:

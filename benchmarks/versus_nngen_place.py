@@ -23,6 +23,12 @@ TARGET_MHZ = 150
 CORE = "core"
 
 
+def fits(needed: Resources, device: Device) -> bool:
+    """Whether each kind of resource is there often enough."""
+    pairs = ((needed.sites, device.luts), (needed.bram, device.brams), (needed.dsp, device.dsps))
+    return all(there is None or count <= there for count, there in pairs)
+
+
 @dataclass(frozen=True)
 class Ports:
     """A core's ports in bits, the clock left out: name -> width."""

@@ -1,4 +1,4 @@
-"""The parts of `benchmarks/versus_nngen.py` that need no NNgen: the networks, and what a bench prints."""
+"""The parts of `benchmarks/versus_nngen.py` that need no NNgen: the networks, what a bench prints, what has room."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from lutwright.errors import ToolError
+from lutwright.frontend.device import device
 from lutwright.frontend.model import load
+from lutwright.hdl.synth import Resources
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
@@ -60,3 +62,12 @@ def test_the_file_is_the_layers(index: int, tmp_path: Path) -> None:
             h = h.reshape(count, height // layer.pool, layer.pool, width // layer.pool, layer.pool, channels)
             h = h.max((2, 4))
     assert np.array_equal(golden.reshape(h.shape), h)
+
+
+@pytest.mark.parametrize(
+    ("cells", "fit"), [({"LUT4": 83_640, "DP16KD": 208}, True), ({"LUT4": 83_641}, False), ({"MULT18X18D": 157}, False)]
+)
+def test_what_has_room(cells: dict[str, int], fit: bool) -> None:
+    import versus_nngen_place as place
+
+    assert place.fits(Resources.of(cells), device("ecp5-85k")) is fit
