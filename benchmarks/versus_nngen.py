@@ -1,6 +1,6 @@
 """Side by side with NNgen: the same int8 networks by both, simulated, synthesized and placed alike, as Markdown.
 
-Run: python benchmarks/versus_nngen.py [--parallel 1 4] [--environment FOLDER]. It needs Icarus Verilog, and installs
+Run: python benchmarks/versus_nngen.py [--environment FOLDER]. It needs Icarus Verilog, and installs
 NNgen by pip into an environment of its own: a temporary one, or FOLDER, which is kept.
 
 Every row's Verilog ran the same frames, and gave the same integers as lutwright's golden model: otherwise the command
@@ -15,7 +15,7 @@ import argparse
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,13 +128,13 @@ def ours(net: Net, made: Design, tool: str, golden: Array, folder: Path) -> Row:
     return Row(tool, ran.interval, ran.latency, resources, achieved(folder, "clk", resources, ports))
 
 
-def rows(net: Net, python: Path, parallel: Sequence[int], root: Path) -> Iterator[Row]:
+def rows(net: Net, python: Path, root: Path) -> Iterator[Row]:
     """Each in a folder of its own in `root`."""
     path = root / "model.onnx"
     write_onnx(net, path)
     model = load(path)
     golden = model.graph.evaluate(model.encode(samples(net, FRAMES)))
-    for channels in parallel:
+    for channels in net.parallel:
         folder = root / str(channels)
         folder.mkdir()
         yield nngen(python, net, golden, channels, folder)
@@ -161,7 +161,6 @@ def cells(net: Net, row: Row, best: float | None) -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--parallel", type=int, nargs="+", default=[1, 4], help="NNgen's channels at a time")
     parser.add_argument("--environment", type=Path, help="a folder that keeps NNgen's environment")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="lutwright-") as name:
@@ -172,7 +171,7 @@ def main() -> None:
         for root in roots:
             root.mkdir()
         with ThreadPoolExecutor() as pool:
-            tables = pool.map(lambda net, root: list(rows(net, python, asked.parallel, root)), nets, roots)
+            tables = pool.map(lambda net, root: list(rows(net, python, root)), nets, roots)
             for net, found in zip(nets, tables, strict=True):
                 best = min((row.product for row in found if row.product and row.tool.startswith("NNgen")), default=None)
                 for row in found:

@@ -43,10 +43,14 @@ class Layer:
 
 @dataclass(frozen=True)
 class Net:
-    """`shape`: of an input, channel last."""
+    """`shape`: of an input, channel last; `parallel`: in how many channels in and out at a time NNgen builds it.
+
+    The convolution's memories grow with the channels, past what Yosys maps in ten minutes at 4.
+    """
 
     name: str
     shape: tuple[int, ...]
+    parallel: Sequence[int]
     layers: Sequence[Layer]
 
 
@@ -60,6 +64,7 @@ def networks() -> tuple[Net, ...]:
     mlp = Net(
         "MLP 16-64-32-32-5",
         (16,),
+        (1, 4),
         (
             layer(0, (64, 16), 9),
             layer(1, (32, 64), 9),
@@ -70,6 +75,7 @@ def networks() -> tuple[Net, ...]:
     conv = Net(
         "8x8, conv 3x3x8, pool, dense 10",
         (8, 8, 1),
+        (1,),
         (layer(4, (8, 3, 3, 1), 9, pool=2), layer(5, (10, 128), 11, relu=False)),
     )
     return mlp, conv
