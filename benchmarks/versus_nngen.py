@@ -159,6 +159,15 @@ def cells(net: Net, row: Row, best: float | None) -> list[str]:
     ]  # fmt: skip
 
 
+def collected(net: Net, python: Path, root: Path) -> list[Row]:
+    """All rows; each is told on standard error as it comes, for the whole takes long."""
+    found = []
+    for row in rows(net, python, root):
+        print(f"{net.name}, {row.tool}: {row.fmax} MHz, {row.product} LUT x ms", file=sys.stderr, flush=True)
+        found.append(row)
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--environment", type=Path, help="a folder that keeps NNgen's environment")
@@ -171,7 +180,7 @@ def main() -> None:
         for root in roots:
             root.mkdir()
         with ThreadPoolExecutor() as pool:
-            tables = pool.map(lambda net, root: list(rows(net, python, root)), nets, roots)
+            tables = pool.map(lambda net, root: collected(net, python, root), nets, roots)
             for net, found in zip(nets, tables, strict=True):
                 best = min((row.product for row in found if row.product and row.tool.startswith("NNgen")), default=None)
                 for row in found:
