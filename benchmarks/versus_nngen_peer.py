@@ -20,7 +20,7 @@ BUS = 32  # bits of the AXI bus, NNgen's default
 CHUNK = 64  # bytes to which tensors are aligned in memory
 MEMORY = "memory.hex"
 LIMIT = 1_000_000  # cycles after which a core counts as hung
-# Without the attribute Yosys makes 70,000 LUTs of four memories, whose ports it has to keep from colliding.
+# Without the attribute Yosys makes flip-flops of memories with two writing ports, which may collide.
 CONFIG = {"maxi_datawidth": BUS, "onchip_ram_style": "(* no_rw_check *)"}
 
 
