@@ -253,7 +253,8 @@ def _run(
         offered = entering < 0 or counts[3] < entering
         _settle(kinds, parameters, tables, takes, gives, state, valid, ready, output, offered, True)
         taken, given = valid[0] and ready[0], valid[output]
-        still = 0 if _tick(kinds, parameters, tables, takes, gives, state, valid, ready, peaks) else still + 1
+        moved = _tick(kinds, parameters, tables, takes, gives, state, valid, ready, peaks)
+        still = 0 if moved or taken or given else still + 1
         if still > idle:
             break
         if taken:
