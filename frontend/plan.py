@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from lutwright.errors import OptionError, PlanError
@@ -21,7 +22,9 @@ from lutwright.frontend.planning import Fps, Goal, Latency, Plan, Smallest
 from lutwright.frontend.search import Room, Search, Solution, amounts
 from lutwright.hdl.engines.base import Cost, Folding
 from lutwright.hdl.network import Network
+from lutwright.hdl.pool import SEPARATE
 
+BUFFERED = "pool"  # a Pool with a buffer of its input, which evens bursts out
 HOST_LINK = Cost(700, 500, 3, 0, 0)
 # What a plan without a goal takes at most, the first that fits: a share of every resource, and LUTs, because place and
 # route takes a minute or two for 10,000 and many for more.
@@ -64,8 +67,22 @@ def plan(
         made = chosen.plan
         tried = Network(graph, made)
         if search.fits(tried.cost):
+            if bursts := _bursts(search, chosen, tried, goal):
+                with suppress(PlanError):
+                    pins = {**search.engines, **dict.fromkeys(bursts, BUFFERED)}
+                    other = plan(graph, device, goal, engines=pins, folds=folds, clock_mhz=clock_mhz, board=board)
+                    if Network(graph, other).timing().interval < tried.timing().interval:
+                        return other
             return replace(made, explanation=tuple(explain(search, chosen, tried, goal, clock_mhz)))
     raise PlanError(_too_big(search, tried.cost if tried else None))
+
+
+def _bursts(search: Search, chosen: Solution, network: Network, goal: Goal | None) -> list[str]:
+    """The pools without a buffer that give lines in bursts, where nodes wait for one another because of that."""
+    if isinstance(goal, Smallest) or network.timing().interval <= network.cost.cycles:
+        return []
+    pools = [step.node for step in chosen.steps if step.option.engine == SEPARATE]
+    return [node.name for node in pools if node.type.size > node.type.channels and node.name not in search.engines]
 
 
 def _choice(

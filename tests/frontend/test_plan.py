@@ -201,3 +201,15 @@ def test_nodes_without_hardware_are_all_named() -> None:
     nodes = (x, deep, flat, pool, left, right, MatMul.of("both", left, right))
     with pytest.raises(PlanError, match=r"'deep' \(Conv\) must slide.*; 'both' \(MatMul of \(1, 3\) by"):
         plan(Graph(nodes, "both"), device("ecp5-25k"))
+
+
+@pytest.mark.slow
+def test_no_pool_makes_other_nodes_wait(models: Path) -> None:
+    """Pools without a buffer give their lines in bursts, which the small buffers behind them can't take in time."""
+    graph = load(models / "neudet_v4_int8_qoperator" / "model.onnx").graph
+    chosen = plan(graph, device("ecp5-85k"))
+    network = Network(graph, chosen)
+    assert network.timing().interval == network.cost.cycles
+    pools = {name: "separate" for name in chosen.nodes if "max_pool" in name}
+    pinned = Network(graph, plan(graph, device("ecp5-85k"), engines=pools))
+    assert pinned.timing().interval > network.timing().interval
