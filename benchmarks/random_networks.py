@@ -47,6 +47,8 @@ def main() -> None:
     print("\n| models | number |\n| --- | --- |")
     for fate in fates:
         print(f"| {fate}{', and equal' * (fate == fates[0])} | {found[fate]} |")
+    if found["simulated"] < options.count:
+        sys.exit(f"only {found['simulated']} of {options.count} models were simulated")
     print("\n| nodes | models |\n| --- | --- |")
     for kind, count in found.most_common():
         if kind not in fates:

@@ -67,12 +67,20 @@ def plan(
         made = chosen.plan
         tried = Network(graph, made)
         if search.fits(tried.cost):
+            timing = tried.timing()
             if bursts := _bursts(search, chosen, tried, goal):
                 with suppress(PlanError):
                     pins = {**search.engines, **dict.fromkeys(bursts, BUFFERED)}
                     other = plan(graph, device, goal, engines=pins, folds=folds, clock_mhz=clock_mhz, board=board)
-                    if Network(graph, other).timing().interval < tried.timing().interval:
+                    found = Network(graph, other).timing()
+                    if found.interval < timing.interval and (goal != Latency() or found.latency <= timing.latency):
                         return other
+            if isinstance(goal, Fps) and clock_mhz and timing.interval * goal.frames_per_second > clock_mhz * 1e6:
+                raise PlanError(
+                    f"--fps must be within reach: {goal.frames_per_second:,.0f} frames/s, but the plan that has no "
+                    f"slower node takes {timing.interval} cycles a frame, as nodes wait for one another. "
+                    "Ask for more or for less"
+                )
             return replace(made, explanation=tuple(explain(search, chosen, tried, goal, clock_mhz)))
     raise PlanError(_too_big(search, tried.cost if tried else None))
 

@@ -70,6 +70,8 @@ def fixed_point(node: Threshold, x: Type) -> FixedPoint | None:
 
 def _fit(rows: list[_Row], slack: int, shift: int, lo: int, hi: int) -> list[tuple[int, int, Array]]:
     """Factor, term and corrections of each row; nothing if one has none."""
+    if (hi - lo + 2) << shift > LARGEST:
+        return []
     fitted = []
     for row in rows:
         solved = row.solve(slack, shift, lo, hi)

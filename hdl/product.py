@@ -28,7 +28,8 @@ class Product:
 
     A wider multiplication would be split over several blocks by synthesis, with adders behind them in the same cycle.
     `depth` registers: one behind the multiplier and the first adders of the rows and the term, one behind each level of
-    adders of two that follows. A factor of one bit makes no multiplier.
+    adders of two that follows. A factor of one bit, 1 or -1 where it is set, makes no
+    multiplier.
     """
 
     def __init__(self, x: Shape, factor: Shape, term: Shape, bits: int) -> None:
@@ -47,7 +48,9 @@ class Product:
         high, factor_high = x >> self.x_low, factor >> self.factor_low
         rows = [masked(factor, x[bit]) << bit for bit in range(self.x_low)]
         rows += [masked(high, factor[bit]) << (self.x_low + bit) for bit in range(self.factor_low)]
-        core = masked(high, factor[0]) if self.factor.width == 1 else high * factor_high
+        core = high * factor_high
+        if self.factor.width == 1:
+            core = -masked(high, factor[0]) if self.factor.signed else masked(high, factor[0])
         return core << (self.x_low + self.factor_low), [*rows, term]
 
     @property

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lutwright.errors import PlanError
 from lutwright.frontend.ir import Array
 from lutwright.hdl.steps import Machine
 from lutwright.hdl.tokens import Tokens
@@ -70,7 +71,10 @@ def course(tokens: Tokens, beats_in: int, beats_out: int) -> Course:
         if state in seen:
             return Course(tuple(ends), index - seen[state])
         seen[state] = index
-    raise AssertionError(f"the state of a token model is bounded, but none repeated in {FRAMES_TO_SETTLE} frames")
+    raise PlanError(
+        f"the network must come into a steady state in {FRAMES_TO_SETTLE} frames, but its buffers fill too slowly, since "
+        "a node is hardly slower than what is before it: make one of them faster or slower by a --fold"
+    )
 
 
 def measure(tokens: Tokens, beats_in: int, beats_out: int) -> Timing:

