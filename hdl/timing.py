@@ -72,8 +72,8 @@ def course(tokens: Tokens, beats_in: int, beats_out: int) -> Course:
             return Course(tuple(ends), index - seen[state])
         seen[state] = index
     raise PlanError(
-        f"the network must come into a steady state in {FRAMES_TO_SETTLE} frames, but its buffers fill too slowly, since "
-        "a node is hardly slower than what is before it: make one of them faster or slower by a --fold"
+        f"the network must come into a steady state in {FRAMES_TO_SETTLE} frames, but its buffers fill too slowly, "
+        "since a node is hardly slower than what is before it: make one of them faster or slower by a --fold"
     )
 
 
