@@ -1,6 +1,7 @@
 """Predicted against synthesized resources of real plans, part by part and in all, as Markdown.
 
-Run: python benchmarks/resources.py (with LUTWRIGHT_MODELS for the shared models; without them only the example).
+Run: python benchmarks/resources.py [--only NAME …] [--device NAME …] (with LUTWRIGHT_MODELS for the shared models;
+without them only the example). Convolutional networks in the plan without a goal only; all together take an hour.
 The error of a resource is (predicted - synthesized) / synthesized; parts of fewer than 20 LUTs or FFs are left out.
 LUTs are sites: those of LUT cells, and those that carry cells occupy. Block RAMs and DSPs are counts: their column is
 the number of parts whose count is off.
@@ -8,6 +9,7 @@ the number of parts whose count is off.
 
 from __future__ import annotations
 
+import argparse
 import os
 from collections import defaultdict
 from pathlib import Path
@@ -25,7 +27,17 @@ NETWORKS = {
     "tfc_2w2a": (MODELS / "tfc_2w2a" / "model.onnx", None),
     "jettag_qkeras_6b": (MODELS / "jettag_qkeras_6b" / "model.onnx", "fixed<16,6>"),
 }
-DEVICES = ("ice40-hx8k", "ecp5-25k", "gw1n-9", "xc7")
+CONVOLUTIONAL = {
+    "deeploy_CNN_Linear1": "int8",
+    "deeploy_KeywordSpotting": "uint8",
+    "deeploy_miniMobileNet": "uint8",
+    "mlperf_kws_dscnn_int8_qdq": None,
+    "tinycnn_int8_qoperator": None,
+    "neudet_v4_int8_qoperator": None,
+    "espcn_subpixel_w4a4": "ufixed<8,0>",
+}
+NETWORKS |= {name: (MODELS / name / "model.onnx", grid) for name, grid in CONVOLUTIONAL.items()}
+DEVICES = ("ice40-hx8k", "ecp5-85k", "gw2a-18", "xc7")
 GOALS: dict[str, Goal | None] = {"default": None, "smallest": Smallest()}
 NAMES = ("lut", "ff", "bram", "dsp")
 LEAST = 20
@@ -40,12 +52,17 @@ def errors(rows: list[tuple[int, int]]) -> str:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="+", choices=NETWORKS, default=list(NETWORKS), help="these networks")
+    parser.add_argument("--device", nargs="+", choices=DEVICES, default=DEVICES, help="these devices")
+    chosen = parser.parse_args()
+    totals = list[tuple[int, int]]()
     by_kind: dict[tuple[str, str], dict[str, list[tuple[int, int]]]] = defaultdict(lambda: defaultdict(list))
     print("| network | device | plan | LUT predicted | LUT synthesized | FF predicted | FF synthesized | error LUT |")
     print("|" + " --- |" * 8)
-    for name, (model, grid) in NETWORKS.items():
-        for device in DEVICES if model.exists() else ():
-            for title, goal in GOALS.items():
+    for name, (model, grid) in ((name, NETWORKS[name]) for name in chosen.only):
+        for device in chosen.device if model.exists() else ():
+            for title, goal in list(GOALS.items())[: 1 if name in CONVOLUTIONAL else None]:
                 try:
                     options = flow.Options(grid=grid, device=device, goal=goal)
                     facts: dict[str, Any] = flow.synth(model, options, lambda *_: None)
@@ -57,9 +74,11 @@ def main() -> None:
                     for resource in NAMES:
                         by_kind[kind][resource].append((node["predicted"][resource], node["measured"][resource]))
                 lut, ff = (sum(node["predicted"][key] for node in facts["nodes"]) for key in ("lut", "ff"))
+                totals.append((lut, facts["sites"]))
                 off = (lut - facts["sites"]) / facts["sites"]
                 lut, ff = (f"{predicted:,} | {facts[key]:,}" for key, predicted in (("sites", lut), ("ff", ff)))
                 print(f"| {name} | {device} | {title} | {lut} | {ff} | {off:+.0%} |", flush=True)
+    print(f"\nLUTs of whole networks, mean (worst) error: {errors(totals)}")
     print("\n| device | part | LUT error, mean (worst) | FF error, mean (worst) | BRAM off | DSP off |")
     print("|" + " --- |" * 6)
     for (device, kind), resources in sorted(by_kind.items()):
