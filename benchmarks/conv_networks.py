@@ -41,6 +41,12 @@ HEAD = ("network", "frames", "LUT", "BRAM", "DSP", "cycles a frame", "simulated"
         "all, s")  # fmt: skip
 
 
+def grid(name: str) -> str | None:
+    """The grid of the case's input, where its graph does not quantize that."""
+    case = MODELS / name / "case.json"
+    return json.loads(case.read_text())["input"] if case.exists() else None
+
+
 def samples(name: str, limit: int | None, folder: Path) -> Path:
     """The case's samples, at least FRAMES of them."""
     with np.load(MODELS / name / "case.npz") as held:
@@ -72,9 +78,7 @@ def main() -> None:
     wrong = False
     with tempfile.TemporaryDirectory() as folder, Progress(Console(stderr=True, highlight=False)) as progress:
         for name in arguments.only or CASES:
-            case = MODELS / name / "case.json"
-            grid = json.loads(case.read_text())["input"] if case.exists() else None
-            options, data = flow.Options(grid=grid, device=DEVICE), samples(name, arguments.samples, Path(folder))
+            options, data = flow.Options(grid=grid(name), device=DEVICE), samples(name, arguments.samples, Path(folder))
             try:
                 facts = flow.simulate(MODELS / name / "model.onnx", options, data, None, "verilator", progress)
             except LutwrightError as error:

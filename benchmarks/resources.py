@@ -10,33 +10,25 @@ the number of parts whose count is off.
 from __future__ import annotations
 
 import argparse
-import os
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
+
+from conv_networks import CASES as CONVOLUTIONAL
+from conv_networks import MODELS, grid
 
 from lutwright import flow
 from lutwright.errors import PlanError
 from lutwright.frontend.planning import Goal, Smallest
 
 ROOT = Path(__file__).parents[1]
-MODELS = Path(os.environ.get("LUTWRIGHT_MODELS", ROOT.parent / "shared" / "models"))
 NETWORKS = {
     "digits": (ROOT / "examples" / "digits" / "digits.onnx", None),
     "tfc_1w1a": (MODELS / "tfc_1w1a" / "model.onnx", None),
     "tfc_2w2a": (MODELS / "tfc_2w2a" / "model.onnx", None),
     "jettag_qkeras_6b": (MODELS / "jettag_qkeras_6b" / "model.onnx", "fixed<16,6>"),
 }
-CONVOLUTIONAL = {
-    "deeploy_CNN_Linear1": "int8",
-    "deeploy_KeywordSpotting": "uint8",
-    "deeploy_miniMobileNet": "uint8",
-    "mlperf_kws_dscnn_int8_qdq": None,
-    "tinycnn_int8_qoperator": None,
-    "neudet_v4_int8_qoperator": None,
-    "espcn_subpixel_w4a4": "ufixed<8,0>",
-}
-NETWORKS |= {name: (MODELS / name / "model.onnx", grid) for name, grid in CONVOLUTIONAL.items()}
+NETWORKS |= {name: (MODELS / name / "model.onnx", grid(name)) for name in CONVOLUTIONAL}
 DEVICES = ("ice40-hx8k", "ecp5-85k", "gw2a-18", "xc7")
 GOALS: dict[str, Goal | None] = {"default": None, "smallest": Smallest()}
 NAMES = ("lut", "ff", "bram", "dsp")
@@ -60,11 +52,11 @@ def main() -> None:
     by_kind: dict[tuple[str, str], dict[str, list[tuple[int, int]]]] = defaultdict(lambda: defaultdict(list))
     print("| network | device | plan | LUT predicted | LUT synthesized | FF predicted | FF synthesized | error LUT |")
     print("|" + " --- |" * 8)
-    for name, (model, grid) in ((name, NETWORKS[name]) for name in chosen.only):
+    for name, (model, of_input) in ((name, NETWORKS[name]) for name in chosen.only):
         for device in chosen.device if model.exists() else ():
             for title, goal in list(GOALS.items())[: 1 if name in CONVOLUTIONAL else None]:
                 try:
-                    options = flow.Options(grid=grid, device=device, goal=goal)
+                    options = flow.Options(grid=of_input, device=device, goal=goal)
                     facts: dict[str, Any] = flow.synth(model, options, lambda *_: None)
                 except PlanError as error:
                     print(f"| {name} | {device} | {title} | {error} |", flush=True)

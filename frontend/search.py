@@ -10,6 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from lutwright.errors import PlanError
 from lutwright.frontend.device import Device
@@ -20,7 +21,7 @@ from lutwright.frontend.planning import NodePlan, Plan
 from lutwright.hdl.assembly import origin, work
 from lutwright.hdl.beats import Beats
 from lutwright.hdl.branch import concat_lanes
-from lutwright.hdl.cost import adapter_cost, unit_cost, units
+from lutwright.hdl.cost import adapter_cost, unit_cost
 from lutwright.hdl.engines.base import Cost, Folding
 from lutwright.hdl.engines.foldings import useful_parts
 from lutwright.hdl.engines.registry import engines
@@ -28,6 +29,7 @@ from lutwright.hdl.line_window import PARALLEL
 from lutwright.hdl.moves import Move, move_lanes
 from lutwright.hdl.network import Network
 from lutwright.hdl.sizing import sized
+from lutwright.hdl.units import units
 
 FILL = 0.85  # LUTs and FFs that place and route can be expected to fill
 XC7 = Cost(50_000, 100_000, 75, 120, 0)  # xc7 is for synthesis only: planned as for a middling part
@@ -300,12 +302,12 @@ class Solution:
     def nodes(self) -> dict[str, NodePlan]:
         return {step.node.name: NodePlan(step.option.engine, step.option.folding) for step in self.steps}
 
-    @property
+    @cached_property
     def plan(self) -> Plan:
         """The plan of this choice, with its queues."""
         return sized(self.search.graph, Plan(self.search.device, self.nodes))
 
-    @property
+    @cached_property
     def latency(self) -> int:
         """Cycles from the first beat in to the last beat out, exactly."""
         return Network(self.search.graph, self.plan).timing().latency

@@ -1,10 +1,10 @@
-"""Adder trees: balanced, bound to Signals level by level, with registers where the caller asks for them."""
+"""Bits as numbers, and balanced adder trees, bound to Signals level by level, with registers where the caller asks."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from amaranth import Module, Signal, Value, unsigned
+from amaranth import Module, Shape, Signal, Value, unsigned
 
 LEVELS_PER_REGISTER = 2
 
@@ -51,3 +51,13 @@ def _sum(m: Module, terms: Sequence[Value]) -> Value:
     signal = Signal.like(total, name="sum")
     m.d.comb += signal.eq(total)
     return signal
+
+
+def typed(value: Value, shape: Shape) -> Value:
+    """Bits as a number of the shape's sign."""
+    return value.as_signed() if shape.signed else value
+
+
+def signed_digits(factor: int) -> int:
+    """Non-zero digits of the signed-digit form with the fewest, at least 1."""
+    return max(1, (abs(factor) ^ 3 * abs(factor)).bit_count())

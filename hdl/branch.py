@@ -13,7 +13,7 @@ from lutwright.errors import PlanError
 from lutwright.frontend.device import Device
 from lutwright.frontend.ir import Type
 from lutwright.frontend.nodes import Add, Concat, Multiply
-from lutwright.hdl.arith import adder_tree, tree_depth
+from lutwright.hdl.arith import adder_tree, signed_digits, tree_depth, typed
 from lutwright.hdl.beats import Beats
 from lutwright.hdl.engines.base import Cost
 from lutwright.hdl.engines.multiply import in_dsp
@@ -148,7 +148,7 @@ class Elementwise(Joint):
         else:
             pairs = []
             factors = [int(factor) for factor in self.node.factors[0]]
-            luts += sum(width * (_digits(factor) - 1) for width, factor in zip(elements, factors, strict=True))
+            luts += sum(width * (signed_digits(factor) - 1) for width, factor in zip(elements, factors, strict=True))
         for width, other in pairs:
             if in_dsp(width, other, device.family) and device.dsps != 0:
                 dsps += 1
@@ -184,7 +184,7 @@ class Elementwise(Joint):
         spare = folds * self.lanes - self.node.type.channels
         for lane in range(self.used):
             elements = [
-                _typed(word.word_select(lane, beats.type.width), beats.shape)
+                typed(word.word_select(lane, beats.type.width), beats.shape)
                 for word, beats in zip(data, self.inputs, strict=True)
             ]
             terms = [registered(term, "term") for term in self._terms(elements, constants, lane)]
@@ -210,7 +210,7 @@ class Elementwise(Joint):
             constant: Value = Const(int(self.node.constant[0]))
         else:
             count, shape = len(elements) + 1, self.held
-            fields = [_typed(constants.word_select(lane * count + k, shape.width), shape) for k in range(count)]
+            fields = [typed(constants.word_select(lane * count + k, shape.width), shape) for k in range(count)]
             *factors, constant = fields
         terms = [x * factor for x, factor in zip(elements, factors, strict=True)]
         return [*terms, constant] if self.addends > len(terms) else terms
@@ -275,12 +275,3 @@ def concat_lanes(node: Concat, inputs: Sequence[Type]) -> list[int]:
         return list(range(1, node.type.channels + 1))
     common = math.gcd(*(x.channels for x in inputs))
     return [lanes for lanes in range(1, common + 1) if common % lanes == 0]
-
-
-def _typed(value: Value, shape: Shape) -> Value:
-    return value.as_signed() if shape.signed else value
-
-
-def _digits(factor: int) -> int:
-    """Non-zero digits of the signed-digit form with the fewest, at least 1."""
-    return max(1, (abs(factor) ^ 3 * abs(factor)).bit_count())

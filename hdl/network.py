@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 from amaranth import Module
 from amaranth.lib import wiring
 
@@ -50,8 +52,9 @@ class Network(StreamComponent):
 
     def timing(self) -> Timing:
         """Latency and interval in cycles, exact: equal to simulation."""
-        return self.course().timing
+        return self.course.timing
 
+    @cached_property
     def course(self) -> Course:
         """The cycle of every frame's last beat, as exact."""
         return course(self.tokens(), self.i_beats.per_frame, self.o_beats.per_frame)

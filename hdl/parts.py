@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from lutwright.errors import GraphError, PlanError
 from lutwright.frontend.ir import Node, Type
-from lutwright.frontend.lowering import slides
 from lutwright.frontend.nodes import (
     Add,
     ArgMax,
@@ -16,32 +15,19 @@ from lutwright.frontend.nodes import (
     Conv,
     Dense,
     Multiply,
-    Pad,
     Pool,
-    Stuff,
     Table,
-    Take,
     Threshold,
-    Transpose,
     Unfold,
 )
 from lutwright.frontend.planning import NodePlan, Plan
-from lutwright.hdl.argmax import ArgMaxUnit
-from lutwright.hdl.branch import Concatenate, Elementwise, Fork, Joint
-from lutwright.hdl.clamp import ClampUnit
+from lutwright.hdl.branch import Fork, Joint
 from lutwright.hdl.engines.base import Cost, StreamComponent
 from lutwright.hdl.engines.registry import engines
-from lutwright.hdl.line_window import PARALLEL, LineWindow
+from lutwright.hdl.line_window import PARALLEL
 from lutwright.hdl.moves import Move
-from lutwright.hdl.pool import SEPARATE, PoolReduce
-from lutwright.hdl.rearrange import Rearrange
-from lutwright.hdl.reduce import WindowReduce
-from lutwright.hdl.requantize import REQUANTIZE, RequantizeUnit
-from lutwright.hdl.table import TableUnit
-from lutwright.hdl.threshold import ThresholdUnit
 from lutwright.hdl.timing import measure
-from lutwright.hdl.unit import Unit
-from lutwright.hdl.window import SlidingWindow
+from lutwright.hdl.units import built
 
 SAME_LANES = Threshold | Table | Clamp | Move | Unfold | Pool | Conv | Add | Multiply | Concat
 
@@ -85,42 +71,17 @@ def planned(node: Node, plan: Plan) -> NodePlan:
 
 def computing(node: Node, inputs: Sequence[Type], plan: Plan) -> Part:
     """The component that computes `node` of inputs of these Types as `plan` has it."""
-    x = inputs[0]
-    match node:
-        case Dense():
-            choice = planned(node, plan)
-            if choice.engine not in engines():
-                known = ", ".join(engines())
-                raise PlanError(f"the engine of '{node.name}' must be one of {known}, not '{choice.engine}'")
-            engine = engines()[choice.engine]
-            if reason := engine.supports(node, x, plan.device):
-                raise PlanError(f"the engine '{choice.engine}' can't compute '{node.name}': {reason}. Choose another")
-            cost = engine.cost(node, x, choice.folding, plan.device)
-            return Part(node.name, engine.build(node, x, choice.folding, plan.device), cost, node.name)
-        case Threshold() if planned(node, plan).engine == REQUANTIZE:
-            unit: Unit = RequantizeUnit(node, x, planned(node, plan).folding.simd)
-        case Threshold():
-            unit = ThresholdUnit(node, x, planned(node, plan).folding.simd)
-        case Table():
-            unit = TableUnit(node, x, planned(node, plan).folding.simd)
-        case Clamp():
-            unit = ClampUnit(node, x, planned(node, plan).folding.simd)
-        case Unfold() if planned(node, plan).engine == PARALLEL:
-            unit = LineWindow(x, node.window, planned(node, plan).folding.simd, node.pad_value)
-        case Unfold():
-            unit = SlidingWindow(x, node.window, planned(node, plan).folding.simd, node.pad_value)
-        case Pool() if planned(node, plan).engine == SEPARATE:
-            unit = PoolReduce(node, x, planned(node, plan).folding.simd)
-        case Pool() | Conv() if slides(node):
-            unit = WindowReduce(node, x, planned(node, plan).folding.simd)
-        case ArgMax():
-            unit = ArgMaxUnit(node, x, planned(node, plan).folding.simd)
-        case Add() | Multiply():
-            unit = Elementwise(node, inputs, planned(node, plan).folding.simd)
-        case Concat():
-            unit = Concatenate(node, inputs, planned(node, plan).folding.simd)
-        case Transpose() | Take() | Pad() | Stuff():
-            unit = Rearrange(node, x, planned(node, plan).folding.simd)
-        case _:
-            raise GraphError(f"there is no hardware for '{node.name}', a {type(node).__name__} of {x}")
-    return Part(node.name, unit, unit.cost(plan.device), node.name)
+    if not isinstance(node, Dense | SAME_LANES | ArgMax):
+        raise GraphError(f"there is no hardware for '{node.name}', a {type(node).__name__} of {inputs[0]}")
+    choice, (x, *_) = planned(node, plan), inputs
+    if not isinstance(node, Dense):
+        unit = built(node, inputs, choice.folding.simd, choice.engine)
+        return Part(node.name, unit, unit.cost(plan.device), node.name)
+    if choice.engine not in engines():
+        known = ", ".join(engines())
+        raise PlanError(f"the engine of '{node.name}' must be one of {known}, not '{choice.engine}'")
+    engine = engines()[choice.engine]
+    if reason := engine.supports(node, x, plan.device):
+        raise PlanError(f"the engine '{choice.engine}' can't compute '{node.name}': {reason}. Choose another")
+    cost = engine.cost(node, x, choice.folding, plan.device)
+    return Part(node.name, engine.build(node, x, choice.folding, plan.device), cost, node.name)

@@ -28,8 +28,7 @@ class Product:
 
     A wider multiplication would be split over several blocks by synthesis, with adders behind them in the same cycle.
     `depth` registers: one behind the multiplier and the first adders of the rows and the term, one behind each level of
-    adders of two that follows. A factor of one bit, 1 or -1 where it is set, makes no
-    multiplier.
+    adders of two that follows. A factor of one bit, which is 1 or -1, makes no multiplier.
     """
 
     def __init__(self, x: Shape, factor: Shape, term: Shape, bits: int) -> None:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import ceil, log2
 
 import numpy as np
 from amaranth import C, Cat, Module, Mux, Shape, Signal, Value
 
 from lutwright.errors import PlanError
-from lutwright.frontend.device import Device, Family
+from lutwright.frontend.device import Device
 from lutwright.frontend.ir import Array, Type
 from lutwright.frontend.nodes import Threshold
+from lutwright.hdl.arith import signed_digits, typed
 from lutwright.hdl.beats import Beats
 from lutwright.hdl.engines.base import Cost
 from lutwright.hdl.engines.multiply import in_dsp
@@ -24,22 +24,7 @@ from lutwright.hdl.unit import Unit
 REQUANTIZE = "requantize"  # its name in plans, where "threshold" is the search
 
 
-@dataclass(frozen=True)
-class Logic:
-    """LUT sites for a bit of an adder, of a masked row, of a clip, and of the area of a product without a block."""
-
-    adder: float
-    mask: float
-    clip: float
-    product: float
-
-
-LOGIC: dict[Family, Logic] = {
-    "ice40": Logic(1, 1, 2, 1.2),
-    "ecp5": Logic(1, 1, 2, 1.2),
-    "gowin": Logic(1, 1, 2, 1.2),
-    "xc7": Logic(1, 1, 2, 1.2),
-}
+CLIP, PRODUCT = 2, 1.2  # LUT sites for a bit of a clip, and of the area of a product without a block, on every family
 
 
 class RequantizeUnit(Unit):
@@ -99,15 +84,15 @@ class RequantizeUnit(Unit):
 
     def cost(self, device: Device) -> Cost:
         """In each lane a multiplier, rows of adders and a clip; the constants, the corrections; a counter of folds."""
-        form, logic, used = self.form, LOGIC[device.family], self.used
+        form, used = self.form, self.used
         words, folds = self.words(), (self.i_beats.per_vector - 1).bit_length()
         levels, (core_x, core_factor) = list(self.product.levels()), self.product.core
-        luts = logic.adder * sum(adders for _, adders in levels) + logic.clip * self.level_bits
+        luts: float = sum(adders for _, adders in levels) + CLIP * self.level_bits
         many = bool((form.factor != form.factor[0]).any())
-        luts += logic.mask * self.product.row_bits * many
+        luts += self.product.row_bits * many
         dsp = in_dsp(core_x, core_factor, device.family) and device.dsps != 0
         if core_factor > 1 and not dsp:  # a factor for all is a sum of shifted ones
-            luts += logic.product * core_x * core_factor if many else core_x * max(0, _digits(int(form.factor[0])) - 1)
+            luts += PRODUCT * core_x * core_factor if many else core_x * (signed_digits(int(form.factor[0])) - 1)
         ffs = self.i_beats.type.width * (1 + self.held) + self.o_beats.type.width
         ffs += sum(part.bits for parts, _ in levels for part in parts if not part.term)
         # Bits of constants that are alike in all folds are alike in all registers behind them too.
@@ -117,7 +102,7 @@ class RequantizeUnit(Unit):
             part.term for parts, _ in levels for part in parts
         )
         if form.slack:
-            luts += logic.adder * (form.slack * form.shift + self.level_bits)
+            luts += form.slack * form.shift + self.level_bits
             ffs += (2 + self.tables_held) * (self.level_bits + form.slack) + self.tables_held * self.late_bits
             shared += columns([word & ((1 << split) - 1) for word in words]) * self.product.depth
         else:
@@ -156,8 +141,8 @@ class RequantizeUnit(Unit):
 
         width = self.used * self.factors.width
         constants = rom(m, "constants", self.words(), width + self.used * self.terms.width, fold, advance)
-        factors = [_typed(constants[:width].word_select(k, self.factors.width), self.factors) for k in lanes]
-        terms = [_typed(constants[width:].word_select(k, self.terms.width), self.terms) for k in lanes]
+        factors = [typed(constants[:width].word_select(k, self.factors.width), self.factors) for k in lanes]
+        terms = [typed(constants[width:].word_select(k, self.terms.width), self.terms) for k in lanes]
         (xs,) = step([self.i.payload.data[k] for k in lanes], name="x")
         if self.held:
             factors, terms, xs = step(factors, terms, xs, name="constants")
@@ -174,7 +159,7 @@ class RequantizeUnit(Unit):
                 *sums, magnitudes = step(*sums, magnitudes, name=f"sum{level}")
             else:
                 sums = step(*sums, name=f"sum{level}")
-        totals = [_typed(values[0][: self.sum.width], self.sum) for values in sums]
+        totals = [typed(values[0][: self.sum.width], self.sum) for values in sums]
         levels = [self._clipped(total >> form.shift) for total in totals]
         if form.slack:
             early = [self._early(total, size) for total, size in zip(totals, magnitudes, strict=True)]
@@ -235,11 +220,6 @@ def _sparse_cost(table: list[int], device: Device) -> Cost:
     return Cost(ceil(cost.luts * entropy), cost.ffs, cost.brams, cost.dsps, cost.cycles)
 
 
-def _digits(factor: int) -> int:
-    """How many powers of two it takes to add and subtract up to it (non-adjacent form)."""
-    return ((3 * abs(factor)) ^ abs(factor)).bit_count()
-
-
 def _magnitude(factor: Value) -> Value:
     return abs(factor) if factor.shape().signed else factor
 
@@ -251,7 +231,3 @@ def _held(values: Array) -> Shape:
 
 def _shape(kind: Type) -> Shape:
     return Shape(kind.width, kind.signed)
-
-
-def _typed(value: Value, shape: Shape) -> Value:
-    return value.as_signed() if shape.signed else value

@@ -55,14 +55,14 @@ class Design:
         """A fresh component: one elaboration each."""
         return Network(self.model.graph, self.plan)
 
-    @cached_property
+    @property
     def course(self) -> Course:
         """When the frames leave, exactly."""
-        return self.network.course()
+        return self.network.course
 
     @property
     def timing(self) -> Timing:
-        return self.course.timing
+        return self.network.timing()
 
     @property
     def device(self) -> Device:

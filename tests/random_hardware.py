@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from lutwright.errors import ImportRefused, PlanError
 from lutwright.frontend.device import device
-from lutwright.frontend.hardware import hardware
+from lutwright.frontend.hardware import refusal
 from lutwright.frontend.ir import Graph
 from lutwright.frontend.lowering import lower
 from lutwright.frontend.model import load
@@ -22,11 +22,10 @@ from lutwright.frontend.planning import NodePlan, Plan
 from lutwright.frontend.search import Search
 from lutwright.hdl import emit
 from lutwright.hdl.branch import concat_lanes
-from lutwright.hdl.cost import units
 from lutwright.hdl.engines.base import Cost, Folding
 from lutwright.hdl.network import Network
 from lutwright.hdl.sizing import sized
-from lutwright.hdl.timing import course
+from lutwright.hdl.units import units
 from lutwright.testbenches.compiled import stream_frames
 
 from .frontend.graphs import DIALECTS
@@ -88,8 +87,7 @@ def outcome(case: Case, folder: Path, number: int) -> Counter[str]:
     except (ImportRefused, PlanError):
         return Counter(["refused by the importer"])
     graph = lower(model.graph)
-    lacking = [n for n in graph if not isinstance(n, Dense) and not hardware(n, *graph.types(n))]
-    if lacking or len(graph.nodes) == 1:
+    if len(graph.nodes) == 1 or any(refusal(node, *graph.types(node)) for node in graph if not isinstance(node, Dense)):
         return Counter(["without hardware"])
     network = Network(graph, random_plan(graph, choose))
     kind = graph.input.type
@@ -105,6 +103,5 @@ def outcome(case: Case, folder: Path, number: int) -> Counter[str]:
     )
     assert np.array_equal(ran.outputs.reshape(golden.shape), golden), story
     if stalls == STALLS[0]:
-        expected = course(network.tokens(), network.i_beats.per_frame, network.o_beats.per_frame)
-        assert ran.last_beats.tolist() == expected.last_beats(len(x)).tolist(), story
+        assert ran.last_beats.tolist() == network.course.last_beats(len(x)).tolist(), story
     return Counter(["simulated", *{type(node).__name__ for node in graph}])

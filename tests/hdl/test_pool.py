@@ -12,12 +12,13 @@ from lutwright.frontend.nodes import Pool
 from lutwright.frontend.nodes.windows import Window
 from lutwright.frontend.planning import NodePlan, Plan
 from lutwright.hdl.beats import Beats
-from lutwright.hdl.cost import unit_cost, units
+from lutwright.hdl.cost import unit_cost
 from lutwright.hdl.engines.base import Folding
 from lutwright.hdl.parts import computing
 from lutwright.hdl.pool import SEPARATE, PoolReduce, is_separate
 from lutwright.hdl.reduce import WindowReduce
 from lutwright.hdl.timing import measure, simulate
+from lutwright.hdl.units import units
 
 from .checks import check
 from .grid import WindowCase, drawn

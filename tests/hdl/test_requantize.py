@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -47,7 +49,7 @@ def test_unit_of_powers_of_two(signs: tuple[int, ...], lo: int, hi: int, shift: 
     form = fixed_point(node, x)
     assert form is not None and set(np.sign(form.factor)) <= set(signs)
     for lanes in (1, len(signs)):
-        check(lambda lanes=lanes: RequantizeUnit(node, x, lanes), node.evaluate, seed=4)  # type: ignore[misc]
+        check(partial(RequantizeUnit, node, x, lanes), node.evaluate, seed=4)
 
 
 @pytest.mark.parametrize("stalls", STALLS[1:], ids=str)

@@ -45,7 +45,7 @@ def test_cycles_are_those_of_the_token_model(processes: int) -> None:
         for time in predicted(network.tokens(), *(side.per_frame for side in beats), frames)
     ]
     assert list(zip(ran.first_in.tolist(), ran.last_out.tolist(), strict=True)) == times
-    assert compare_cycles(network.course(), ran).mismatches == 0
+    assert compare_cycles(network.course, ran).mismatches == 0
     assert (ran.latency, ran.interval) == (network.timing().latency, network.timing().interval)
     assert ran.speed is not None
     ends = np.split(ran.last_out, np.cumsum(ran.slices)[:-1])
@@ -60,10 +60,10 @@ def test_a_frame_that_leaves_in_another_cycle_is_found() -> None:
     ran = stream_frames(
         emit.verilog(network, "dut"), "dut", network.i_beats, network.o_beats, samples, stalls=(0.0, 0.3), processes=1
     )
-    found = compare_cycles(network.course(), ran)
+    found = compare_cycles(network.course, ran)
     assert found.elements == 6
     assert found.first is not None
-    late = [int(end) for end in ran.last_beats if end not in network.course().last_beats(6)]
+    late = [int(end) for end in ran.last_beats if end not in network.course.last_beats(6)]
     assert found.first.found == late[0]
 
 
