@@ -45,7 +45,8 @@ def stream_frames(
 
     `stalls`: the probability that the source or the sink stalls in a cycle; `frame_cycles`: how many cycles may move no
     beat, in which the module counts as hung, and twice and more so many with stalls; `processes`: that share the
-    samples (None: one a processor); `report` gets the samples done and in all, and cycles a second.
+    samples, one each at the least (None: one a processor); `report` gets the samples done and in all, and cycles a
+    second.
     Raises ToolError if the module hangs, breaks a rule of streams, or marks `last` in the wrong place.
     """
     with tempfile.TemporaryDirectory(prefix="lutwright-") as name:
@@ -53,7 +54,8 @@ def stream_frames(
         started = time.monotonic()
         bench = _build(verilog, top, folder)
         built = time.monotonic()
-        parts = np.array_split(samples, processes or max(1, min(os.cpu_count() or 1, len(samples) // FRAMES_EACH)))
+        share = min(processes, len(samples)) if processes else min(os.cpu_count() or 1, len(samples) // FRAMES_EACH)
+        parts = np.array_split(samples, max(1, share))
         patience = round(2 * frame_cycles / (1 - min(0.99, max(stalls))))
         settings = [i_beats.per_frame, o_beats.per_frame, i_beats.bits, *(round(share * 1024) for share in stalls)]
         commands = list[list[str]]()

@@ -23,6 +23,10 @@ HANGING = """module dut (input clk, input rst, input [4:0] i_payload, input i_va
     output [4:0] o_payload, output o_valid, input o_ready);
     assign i_ready = 0; assign o_valid = 0; assign o_payload = 0;
     endmodule"""
+PASSING = """module dut (input clk, input rst, input [4:0] i_payload, input i_valid, output i_ready,
+    output [4:0] o_payload, output o_valid, input o_ready);
+    assign i_ready = o_ready; assign o_valid = i_valid; assign o_payload = i_payload;
+    endmodule"""
 
 
 @pytest.mark.parametrize("processes", [pytest.param(1, marks=pytest.mark.slow), 3])
@@ -51,6 +55,14 @@ def test_cycles_are_those_of_the_token_model(processes: int) -> None:
     ends = np.split(ran.last_out, np.cumsum(ran.slices)[:-1])
     assert ran.speed.cycles == sum(int(last[-1]) + 1 for last in ends)
     assert reports[-1][:2] == (10, 10)
+
+
+def test_more_processes_than_samples_take_one_each() -> None:
+    beats, samples = Beats(Type((2,), 0, 15), 1), np.array([[3, 15], [0, 7]])
+    ran = stream_frames(PASSING, "dut", beats, beats, samples, processes=3)
+    np.testing.assert_array_equal(ran.outputs, samples)
+    assert ran.slices == (1, 1)
+    assert ran.last_beats.tolist() == [1, 1]
 
 
 def test_a_frame_that_leaves_in_another_cycle_is_found() -> None:
