@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lutwright.errors import GraphError
+from lutwright.errors import GraphError, PlanError
 from lutwright.frontend.ir import Node, Type
 from lutwright.frontend.lowering import slides
 from lutwright.frontend.nodes import (
@@ -52,7 +52,17 @@ def units(node: Node, x: Type) -> tuple[str, ...]:
 
 
 def built(node: Node, inputs: Sequence[Type], lanes: int, name: str = "") -> Unit:
-    """The component of that name, one of `units`, with `lanes` lanes in; GraphError if there is none."""
+    """The component of that name, one of `units`, with `lanes` lanes in.
+
+    GraphError if there is none, PlanError if it can't be built so.
+    """
+    try:
+        return _unit(node, inputs, lanes, name)
+    except PlanError as error:  # what knows shapes only can't say of which node
+        raise PlanError(f"'{node.name}' ({type(node).__name__}) can't be built with {lanes} lanes: {error}") from None
+
+
+def _unit(node: Node, inputs: Sequence[Type], lanes: int, name: str) -> Unit:
     x = inputs[0]
     match node:
         case Threshold() if name == REQUANTIZE:

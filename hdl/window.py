@@ -73,7 +73,10 @@ class SlidingWindow(Unit):
         order = (0, 1, 2, 3, 4) if self.by_block else (0, 1, 3, 4, 2)
         needs, spread, places = (array.transpose(order).ravel() for array in (needs, spread, places))
         if not inside.any():
-            raise PlanError(f"a window must hold some of its input at some position, not {self.window}")
+            raise PlanError(
+                f"a window must hold some of its input at some position, but {self.window} never does. "
+                "Pad less, or dilate less"
+            )
         # Where a window has left its line, what is still needed can lie before its origin.
         needed = np.where(needs > 0, needs - 1, self.i_beats.per_frame)
         oldest = np.minimum.accumulate(needed[::-1])[::-1]

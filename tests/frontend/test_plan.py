@@ -203,6 +203,17 @@ def test_nodes_without_hardware_are_all_named() -> None:
         plan(Graph(nodes, "both"), device("ecp5-25k"))
 
 
+@pytest.mark.parametrize(("groups", "name"), [(1, r"'nothing_window' \(Unfold\)"), (2, r"'nothing' \(Conv\)")])
+def test_a_window_over_nothing_is_named(groups: int, name: str) -> None:
+    """The places of this kernel lie above and below the only row."""
+    x = Input("in", (), Type((1, 3, 2), 0, 3))
+    window = Window((2, 1), (1, 1), (2, 1), ((1, 1), (0, 0)))
+    weight = np.ones((2, 2, 1, 2 // groups), np.int64)
+    conv = Conv.of("nothing", x, weight, np.zeros(2, np.int64), window, groups)
+    with pytest.raises(PlanError, match=rf"{name} can't be built with 1 lanes: a window must hold some of its input"):
+        plan(Graph((x, conv), "nothing"), device("ecp5-25k"))
+
+
 @pytest.mark.slow
 def test_no_pool_makes_other_nodes_wait(models: Path) -> None:
     """Pools without a buffer give their lines in bursts, which the small buffers behind them can't take in time."""
