@@ -18,12 +18,14 @@ from .frontend.builder import QONNX, Net
 Build = Callable[[Net, str, str], str]  # (net, activations [N, 2, 3, 4] in -8..7, the operator's domain)
 F = np.float32
 BOTH = (F(0.25), np.int8(0))  # a scale and a zero point
+NORM = r"the norm over a window is not supported\. Use AveragePool or MaxPool"
+BETWEEN = r"it stands between integer layers, and only the host can run it\."
 NEWEST = {"HardSwish": 14, "Mish": 18, "CenterCropPad": 18, "Gelu": 20, "Swish": 24}
 
 
 @dataclass(frozen=True)
 class Case:
-    """An operator with what builds a network of it. refused: what the message matches, of an import or a plan."""
+    """An operator with what builds a network of it. refused: the reason that the refusal gives, of import or plan."""
 
     build: Build
     refused: str = ""
@@ -167,8 +169,8 @@ CASES: dict[str, Case] = {
     "GlobalMaxPool": Case(op("GlobalMaxPool")),
     "AveragePool": Case(op("AveragePool", kernel_shape=[2, 3], pads=[1, 1, 0, 1])),
     "GlobalAveragePool": Case(op("GlobalAveragePool")),
-    "LpPool": Case(op("LpPool", kernel_shape=[2, 2], p=1), refused="LpPool"),
-    "GlobalLpPool": Case(op("GlobalLpPool", p=1), refused="GlobalLpPool"),
+    "LpPool": Case(op("LpPool", kernel_shape=[2, 2], p=1), refused=NORM),
+    "GlobalLpPool": Case(op("GlobalLpPool", p=1), refused=NORM),
     "ReduceMean": Case(op("ReduceMean", axes=[2])),
     "ReduceSum": Case(op("ReduceSum", ints(1))),
     "ReduceMax": Case(op("ReduceMax", axes=[2])),
@@ -181,17 +183,18 @@ CASES: dict[str, Case] = {
     "MatMul": Case(op("MatMul", weights(4, 3))),
     "MatMul, two activations": Case(
         lambda net, x, domain: net.op("MatMul", x, net.op("Transpose", x, perm=[0, 1, 3, 2])),
-        refused=r"'.*' \(MatMul of .*\) must have one constant operand",
+        refused=r"must have one constant operand, but both are activations: no engine keeps a stream as weights",
     ),
     "MaxPool, three axes": Case(
         op("MaxPool", kernel_shape=[1, 2, 2], before=lambda net, x: net.op("Unsqueeze", x, ints(1))),
-        refused=r"'.*' \(Pool\) must slide over one or two axes, not 3",
+        refused=r"\(Pool\) must slide over one or two axes, not 3\. Fold an axis into the channels",
     ),
     "Gemm": Case(op("Gemm", weights(3, 24), F([1, 2, 3]), transB=1, before=flat)),
     "QuantizeLinear": Case(lambda net, x, domain: net.pair(x, 0.75, np.int8(2))),
     "DequantizeLinear": Case(lambda net, x, domain: net.pair(x, [0.5, 2], np.array([0, 1], np.int8), axis=1)),
     "DynamicQuantizeLinear": Case(
-        cast(lambda net, x, domain: net.ops("DynamicQuantizeLinear", x, outputs=3)[0]), refused="DynamicQuantizeLinear"
+        cast(lambda net, x, domain: net.ops("DynamicQuantizeLinear", x, outputs=3)[0]),
+        refused=r"its scale depends on the data of each sample\. Quantize statically",
     ),
     "QLinearConv": Case(
         codes(lambda net, q, s, z: net.op("QLinearConv", q, s, z, weights(3, 2, 2, 2, kind=np.int8), *BOTH, s, z))
@@ -291,14 +294,17 @@ MICROSOFT_CASES: dict[str, Case] = {
     ),
     "QLinearAveragePool": microsoft("QLinearAveragePool", kernel_shape=[2, 2]),
     "QLinearGlobalAveragePool": microsoft("QLinearGlobalAveragePool"),
-    "QLinearSoftmax": Case(microsoft("QLinearSoftmax").build, refused="QLinearSoftmax"),
-    "QLinearReduceMean": Case(microsoft("QLinearReduceMean", axes=[2]).build, refused="QLinearReduceMean"),
+    "QLinearSoftmax": Case(microsoft("QLinearSoftmax").build, refused=f"{BETWEEN} Let it be the last operator"),
+    "QLinearReduceMean": Case(
+        microsoft("QLinearReduceMean", axes=[2], keepdims=1).build,
+        refused=r"has no kernel for it, .*\. Write it as DequantizeLinear, ReduceMean and QuantizeLinear",
+    ),
     "QLinearWhere": Case(
         lambda net, x, domain: net.op(
             "QLinearWhere", net.op("Greater", x, F(0)), net.quantized(x, *BOTH), *BOTH, np.int8(3), *BOTH, *BOTH,
             domain=domain,
         ),
-        refused="QLinearWhere",
+        refused=f"{BETWEEN} Write it as DequantizeLinear, Where and QuantizeLinear",
     ),
 }  # fmt: skip
 

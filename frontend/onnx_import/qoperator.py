@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import onnx
 
-from lutwright.errors import Refusal
 from lutwright.frontend import ir
 from lutwright.frontend.onnx_import import convolution, fused, linear, pooling, qdq, structural
 from lutwright.frontend.onnx_import.qdq import Codes, Operand
 from lutwright.frontend.onnx_import.quantize import quantize
 from lutwright.frontend.onnx_import.staircase import function, staircase_of
 from lutwright.frontend.onnx_import.state import MICROSOFT, Import, Refused, attribute, constant, operator
+from lutwright.frontend.onnx_import.unsupported import between_layers
 from lutwright.frontend.onnx_import.values import (
     VARIABLE,
     Anything,
@@ -198,10 +198,17 @@ def q_average_pool(state: Import, node: onnx.NodeProto, inputs: Inputs) -> Seque
     return [result]
 
 
-@operator("QLinearSoftmax", "QLinearReduceMean", "QLinearWhere", domains=(MICROSOFT,), arity=(4, 9))
+@operator("QLinearSoftmax", "QLinearWhere", domains=(MICROSOFT,), arity=(4, 9))
 def on_host(state: Import, node: onnx.NodeProto, inputs: Inputs) -> Sequence[Value]:
-    reason = "the operator is not supported between integer layers"
-    return [Host(Refusal(node.name, node.op_type, reason, "Let only outputs follow it, or replace it"))]
+    return [Host(between_layers(node))]
+
+
+@operator("QLinearReduceMean", domains=(MICROSOFT,), arity=(4, 5))
+def q_reduce_mean(state: Import, node: onnx.NodeProto, inputs: Inputs) -> Sequence[Value]:
+    raise Refused(
+        "onnxruntime declares it and has no kernel for it, so nothing says how its codes are rounded",
+        "Write it as DequantizeLinear, ReduceMean and QuantizeLinear",
+    )
 
 
 def _real(state: Import, node: onnx.NodeProto, triple: Sequence[Value | None], axis: int = 1) -> Value:

@@ -78,11 +78,12 @@ def refused(node: onnx.NodeProto) -> Refused:
 
 NORMALIZATIONS = ("LayerNormalization", "InstanceNormalization", "GroupNormalization", "RMSNormalization", "LRN")
 BETWEEN: dict[str, str] = {
+    "QLinearWhere": "Write it as DequantizeLinear, Where and QuantizeLinear, which become one table",
     **dict.fromkeys(
         NORMALIZATIONS, "Use BatchNormalization, whose statistics are constants and which becomes part of the quantizer"
     ),
     **dict.fromkeys(
-        ("Softmax", "LogSoftmax", "Hardmax"),
+        ("Softmax", "LogSoftmax", "Hardmax", "QLinearSoftmax"),
         "Let it be the last operator, which the host runs, or replace it by Relu or HardSigmoid and a quantizer",
     ),
     **dict.fromkeys(
