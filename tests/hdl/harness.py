@@ -14,6 +14,8 @@ from lutwright.frontend.ir import Array
 from lutwright.hdl.engines.base import StreamComponent
 from lutwright.hdl.steps import Machine
 
+from .memories import Memories
+
 
 @dataclass(frozen=True)
 class Run:
@@ -39,8 +41,8 @@ def run(
     """Feed `samples`; source and sink stall with the given probabilities in every cycle.
 
     Asserts in every cycle that the payload stays while valid & ~ready, that valid is not dropped, and that the twin
-    has the same `o.valid` and `i.ready`; and of every frame its `last` and its padding. `before`: cycles of random
-    traffic, then a reset, before the first sample.
+    has the same `o.valid` and `i.ready`; and of every frame its `last` and its padding. Memories are as in devices
+    (`Memories`). `before`: cycles of random traffic, then a reset, before the first sample.
     """
     rng = random.Random(seed)
     words = [word for sample in samples for word in dut.i_beats.pack(sample)]
@@ -86,7 +88,7 @@ def run(
             await ctx.tick()
         raise AssertionError(f"seed {seed}: only {len(taken)} of {count * per_out} beats after {limit} cycles")
 
-    simulator = Simulator(ResetInserter(reset)(Fragment.get(dut, None)))
+    simulator = Simulator(ResetInserter(reset)(Fragment.get(dut, Memories(seed))))
     simulator.add_clock(1e-6)
     simulator.add_testbench(bench)
     simulator.run()

@@ -23,6 +23,7 @@ from lutwright.hdl.timing import simulate
 
 from .checks import check
 from .harness import run
+from .memories import Memories
 from .networks import DEVICE, drawn
 
 SAME = Window((3, 3), (1, 1), (1, 1), ((1, 1), (1, 1)))
@@ -200,7 +201,7 @@ def test_cycles_and_occupancies_are_predicted(name: str) -> None:
             machine.tick()
             await ctx.tick()
 
-    simulator = Simulator(Fragment.get(network, None))
+    simulator = Simulator(Fragment.get(network, Memories(0)))
     simulator.add_clock(1e-6)
     simulator.add_testbench(bench)
     simulator.run()

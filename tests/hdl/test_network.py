@@ -16,6 +16,7 @@ from lutwright.hdl.network import Network
 
 from .checks import check
 from .harness import run
+from .memories import Memories
 from .networks import DEVICE, drawn, random_network, threshold
 
 
@@ -66,7 +67,7 @@ def test_a_malformed_frame_spoils_no_other() -> None:
             fed += ctx.get(network.i.valid & network.i.ready)
             await ctx.tick()
 
-    simulator = Simulator(Fragment.get(network, None))
+    simulator = Simulator(Fragment.get(network, Memories(0)))
     simulator.add_clock(1e-6)
     simulator.add_testbench(bench)
     simulator.run()
