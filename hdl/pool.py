@@ -25,7 +25,7 @@ SEPARATE = "separate"  # the name of this way to build a Pool
 
 
 @dataclass
-class Axis:
+class WindowAxis:
     """A spatial axis: `count` windows of `kernel` positions, one every `stride`, the first from -`before` on.
 
     In hardware: `position`, its `phase` in the stride, and `index`, the window that begins last.
@@ -102,10 +102,10 @@ class PoolReduce(Unit):
         self.blocks = self.i_beats.per_vector
         self.entries = self.window.output(self.size)[1] * self.blocks
 
-    def axes(self) -> tuple[Axis, Axis]:
+    def axes(self) -> tuple[WindowAxis, WindowAxis]:
         window = self.window
         rows, columns = (
-            Axis(*parts)
+            WindowAxis(*parts)
             for parts in zip(
                 ("row", "column"),
                 self.size,
