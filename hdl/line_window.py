@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from amaranth import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
@@ -15,42 +17,27 @@ from lutwright.hdl.delay import delay_usage, delayed
 from lutwright.hdl.engines.base import Cost
 from lutwright.hdl.intake import Intake, completed
 from lutwright.hdl.tokens import Stages, serializer
-from lutwright.hdl.unit import Unit
-from lutwright.hdl.window import plane
+from lutwright.hdl.window import WindowUnit, plane
 
 PARALLEL = "parallel"  # the name of this way to build an Unfold
 
 
-class LineWindow(Unit):
-    """What lies under the window: y[o.., k.., c] = x[o * stride + k * dilation - pad.., c], and `fill` outside of x.
+class LineWindow(WindowUnit):
+    """What lies under the window, the whole kernel a beat; without `by_block`, `lanes` are all C.
 
-    x is [H, W, C] or [W, C]. The result is [OH, OW, kernel * C], channels fastest, one position a beat, of all C
-    channels. With `by_block` it is [OH, OW, ceil(C / lanes), kernel * lanes]: a beat for each block of channels; lanes
-    past C carry 0 inside x and `fill` outside.
     A raster of beats passes under the kernel, whose last place lies on the newest; what lies under it of other lines
     comes out of delays of a line. The raster has as many columns as x or as lie between the first and the last
     position, and goes on after x until the kernel has come to the last position.
-    Ports: i: Beats(x, lanes), o: Beats(y, kernel * lanes). `i.ready` depends on state alone. Throughput: `beats` cycles
-    a frame: those of x; after every line those by which padding makes the raster wider (none where a line has no more
-    positions than x columns); after the frame about bottom padding times width. Latency: 2 cycles after the last place
-    of a position has come in, 1 or 2 more with cycles after frames or lines.
+    `i.ready` depends on state alone. Throughput: `beats` cycles a frame: those of x; after every line those by which
+    padding makes the raster wider (none where a line has no more positions than x columns); after the frame about
+    bottom padding times width. Latency: 2 cycles after the last place of a position has come in, 1 or 2 more with
+    cycles after frames or lines.
     """
 
-    cuts_ready = True
-
     def __init__(self, x: Type, window: Window, lanes: int, fill: int, by_block: bool = False) -> None:
-        if len(x.shape) not in (2, 3):
-            raise PlanError(f"a sliding window has one or two spatial axes, but its input is {x}")
         if not by_block and lanes != x.channels:
             raise PlanError(f"a parallel window must take all {x.channels} channels at once, not {lanes}")
-        self.window, self.fill = plane(window), fill
-        self.height, self.width = (1, *x.shape)[-3:-1]
-        self.rows, self.columns = self.window.output((self.height, self.width))
-        self.blocks = -(-x.channels // lanes)
-        kernel = self.window.kernel[0] * self.window.kernel[1]
-        inner = (self.blocks, kernel * lanes) if by_block else (kernel * x.channels,)
-        lo, hi = (min(x.lo, fill), max(x.hi, fill)) if self.window.padded else (x.lo, x.hi)
-        super().__init__(Beats(x, lanes), Beats(Type((self.rows, self.columns, *inner), lo, hi), kernel * lanes))
+        super().__init__(x, window, lanes, fill, by_block, places=math.prod(window.kernel))
         self._lay_out()
 
     def _lay_out(self) -> None:

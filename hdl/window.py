@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -21,34 +22,43 @@ from lutwright.hdl.unit import Unit
 WHOLE_MEMORY = 256  # rows that every family's block RAM has: a buffer of fewer is rounded to a power of two
 
 
-class SlidingWindow(Unit):
+class WindowUnit(Unit):
     """What lies under the window: y[o.., k.., c] = x[o * stride + k * dilation - pad.., c], and `fill` outside of x.
 
-    x is [H, W, C] or [W, C]. The result is [OH, OW, kernel * C], channels fastest, and `lanes` divides C. With
-    `by_block` it is [OH, OW, ceil(C / lanes), kernel * lanes]: for each block of channels what lies under the whole
-    kernel; lanes past C carry 0 inside x and `fill` outside.
-    The buffer holds `depth` beats: as many as lie between the oldest one that is still needed and the newest, at most
-    over all positions, and those of the lines that a stride skips, so that they come in meanwhile.
-    Ports: i: Beats(x, lanes), o: Beats(y, lanes). `i.ready` depends on state alone. Latency: one cycle after the beat
-    that a position needs last. Throughput: one beat a cycle at `o`, while the input is there.
-    Source: the sliding window unit of Umuroglu et al., "FINN", FPGA 2017, section 4.4.
+    x is [H, W, C] or [W, C]. The result is [OH, OW, kernel * C], channels fastest; with `by_block` it is
+    [OH, OW, ceil(C / lanes), kernel * lanes]: for each block of channels what lies under the whole kernel; lanes past
+    C carry 0 inside x and `fill` outside. Ports: i: Beats(x, lanes), o: Beats(y, `places` * lanes).
     """
 
     cuts_ready = True
 
-    def __init__(self, x: Type, window: Window, lanes: int, fill: int, by_block: bool = False) -> None:
+    def __init__(self, x: Type, window: Window, lanes: int, fill: int, by_block: bool, places: int) -> None:
         if len(x.shape) not in (2, 3):
             raise PlanError(f"a sliding window has one or two spatial axes, but its input is {x}")
-        if not by_block and x.channels % lanes:
-            raise PlanError(f"the lanes of a sliding window must divide its {x.channels} channels, not be {lanes}")
         self.window, self.fill, self.by_block = plane(window), fill, by_block
         self.height, self.width = (1, *x.shape)[-3:-1]
-        self.blocks = -(-x.channels // lanes)
-        kernel = self.window.kernel[0] * self.window.kernel[1]
         self.rows, self.columns = self.window.output((self.height, self.width))
+        self.blocks = -(-x.channels // lanes)
+        kernel = math.prod(self.window.kernel)
         inner = (self.blocks, kernel * lanes) if by_block else (kernel * x.channels,)
         lo, hi = (min(x.lo, fill), max(x.hi, fill)) if self.window.padded else (x.lo, x.hi)
-        super().__init__(Beats(x, lanes), Beats(Type((self.rows, self.columns, *inner), lo, hi), lanes))
+        super().__init__(Beats(x, lanes), Beats(Type((self.rows, self.columns, *inner), lo, hi), places * lanes))
+
+
+class SlidingWindow(WindowUnit):
+    """What lies under the window, one place of the kernel a beat; without `by_block`, `lanes` divides C.
+
+    The buffer holds `depth` beats: as many as lie between the oldest one that is still needed and the newest, at most
+    over all positions, and those of the lines that a stride skips, so that they come in meanwhile.
+    `i.ready` depends on state alone. Latency: one cycle after the beat that a position needs last. Throughput: one beat
+    a cycle at `o`, while the input is there.
+    Source: the sliding window unit of Umuroglu et al., "FINN", FPGA 2017, section 4.4.
+    """
+
+    def __init__(self, x: Type, window: Window, lanes: int, fill: int, by_block: bool = False) -> None:
+        if not by_block and x.channels % lanes:
+            raise PlanError(f"the lanes of a sliding window must divide its {x.channels} channels, not be {lanes}")
+        super().__init__(x, window, lanes, fill, by_block, places=1)
         self.needs, self.origins, self.places = self._schedule()
         self.depth = self._depth()
 
