@@ -8,6 +8,7 @@ import numpy as np
 from amaranth import Module, Signal, Value
 
 from lutwright.frontend.ir import Array
+from lutwright.hdl.timetable import Timetable
 from lutwright.hdl.tokens import Stages, schedule
 
 
@@ -46,7 +47,7 @@ class Intake:
             m.d.sync += o.payload.last.eq(last)
 
 
-def completed(beats: Array, frame: int) -> Stages:
-    """What an Intake does to beats: those of the indices `beats`, of `frame`, give one each."""
-    needs = np.asarray(beats).ravel() + 1
-    return schedule(needs, needs - 1, 2, frame)
+def completed(rows: Array, columns: Array, frame: int) -> Stages:
+    """What an Intake does to beats: those of the indices rows[r] + columns[c], of `frame`, give one each."""
+    kinds, ends = np.zeros(len(rows), np.int64), columns.reshape(1, -1)
+    return schedule(Timetable(rows, kinds, ends + 1, ends), 2, frame)

@@ -68,12 +68,11 @@ class LineWindow(WindowUnit):
         return [(every, extra) for every, extra in found if extra]
 
     def control(self) -> Stages:
-        (sy, sx), block = self.window.strides, np.arange(self.blocks)
-        row, column = np.arange(self.rows) * sy * self.line, np.arange(self.columns) * sx
-        positions = self.first + row[:, np.newaxis] + column
-        needed = positions[..., np.newaxis] * self.blocks + block
+        sy, sx = self.window.strides
+        rows = (self.first + np.arange(self.rows) * sy * self.line) * self.blocks
+        columns = np.add.outer(np.arange(self.columns) * sx * self.blocks, np.arange(self.blocks))
         paused = [stage for every, extra in self.pauses for stage in serializer(every, 1, 1 + extra)]
-        return (*paused, *completed(needed, self.beats))
+        return (*paused, *completed(rows, columns, self.beats))
 
     @property
     def word(self) -> int:

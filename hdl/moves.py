@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from lutwright.frontend.ir import Array, Type
 from lutwright.frontend.nodes import Pad, Stuff, Take, Transpose
+from lutwright.hdl.timetable import NO_NEED
 
 Move = Transpose | Take | Pad | Stuff
 OUTSIDE = -1
 NOTHING = -2  # in a lane past the last channel
-NO_NEED = -(2**31)  # of a beat that comes from nowhere: a number below all
 FRAMES = 4  # of which the third is taken for one in steady state
 
 
@@ -138,7 +138,7 @@ def _goes_on(outer: Axis, inner: Axis) -> bool:
 def full_throughput_depth(needs: Array, lowers: Array, frame: int) -> int:
     """The fewest beats of a buffer at which a beat passes in every cycle, at its input or its output.
 
-    `needs` and `lowers` as in `lutwright.hdl.tokens.schedule`; `frame` beats go in. The side with more beats never
+    `needs` and `lowers` as in a Timetable of one row; `frame` beats go in. The side with more beats never
     pauses; the other reads as early, or is written as late, as it can: so the buffer holds as little as possible.
     """
     given = len(needs)

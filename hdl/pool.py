@@ -120,9 +120,8 @@ class PoolReduce(Unit):
 
     def control(self) -> Stages:
         rows, columns = (axis.final_positions() for axis in self.axes())
-        positions = rows[:, np.newaxis] * self.size[1] + columns
-        beats = positions[..., np.newaxis] * self.blocks + np.arange(self.blocks)
-        return completed(beats, self.i_beats.per_frame)
+        beats = np.add.outer(columns * self.blocks, np.arange(self.blocks))
+        return completed(rows * self.size[1] * self.blocks, beats, self.i_beats.per_frame)
 
     def cost(self, device: Device) -> Cost:
         """The memory, and in each lane an adder or a comparison."""

@@ -15,9 +15,10 @@ from lutwright.frontend.ir import Array, Type
 from lutwright.hdl.beats import Beats
 from lutwright.hdl.buffer import buffer
 from lutwright.hdl.engines.base import Cost
-from lutwright.hdl.moves import NO_NEED, Axis, Move, beat_offsets, fill_of, full_throughput_depth, merged, move_lanes
+from lutwright.hdl.moves import Axis, Move, beat_offsets, fill_of, full_throughput_depth, merged, move_lanes
 from lutwright.hdl.resources import ram
 from lutwright.hdl.rom import concatenated, rom, rom_cost
+from lutwright.hdl.timetable import NO_NEED, Timetable
 from lutwright.hdl.tokens import Stages, schedule
 from lutwright.hdl.unit import Unit
 from lutwright.hdl.window import WHOLE_MEMORY
@@ -77,7 +78,7 @@ class Rearrange(Unit):
         return np.where(inside, places + 1, NO_NEED), lowers
 
     def control(self) -> Stages:
-        return schedule(self.needs, self.lowers, self.depth, self.i_beats.per_frame)
+        return schedule(Timetable.row(self.needs, self.lowers), self.depth, self.i_beats.per_frame)
 
     @property
     def span(self) -> Shape:

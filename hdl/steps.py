@@ -14,7 +14,7 @@ from lutwright.hdl.tokens import Kind, Stage, Tokens
 
 PIPELINE, SLICE, QUEUE, SERIALIZER, PACKER, REPLAY, SCHEDULE, FORK, JOIN, TURNS = (int(kind) for kind in Kind)
 STATE = 6  # words of a stage's state
-PARAMETERS = 4  # the last one is where its table begins
+PARAMETERS = 5  # the last one is where its table begins
 IDLE = 4096  # cycles in a row without a transfer, beyond those that pipelines take, that only a deadlock has
 
 
@@ -139,7 +139,8 @@ def _settle(
         elif kind == REPLAY:
             ready[take] = ((s[0] >> s[1]) & 1) == 0
         elif kind == SCHEDULE:
-            ready[take] = s[0] < tables[p[3] + p[2] + s[1]] + p[0]
+            row = p[4] + s[3]
+            ready[take] = s[0] < tables[row] + tables[p[4] + tables[row + p[2]] + p[3] + s[1]] + p[0]
         elif kind == FORK:
             every = True
             for n in range(p[0]):
@@ -219,15 +220,20 @@ def _tick(
                     s[3] = 0
                     s[1] = 1 - s[1]
         elif kind == SCHEDULE:
-            step = tables[p[3] + s[1]] <= s[0] and (given or s[2] == 0)
+            row = p[4] + s[3]
+            there = tables[row] + tables[p[4] + tables[row + p[2]] + s[1]] <= s[0]
+            step = there and (given or s[2] == 0)
             if given:
                 s[2] = 0
             if step:
                 s[2] = 1
                 s[1] += 1
-                if s[1] == p[2]:
+                if s[1] == p[3]:
                     s[1] = 0
-                    s[0] -= p[1]
+                    s[3] += 1
+                    if s[3] == p[2]:
+                        s[3] = 0
+                        s[0] -= p[1]
             s[0] += int(taken)
         elif kind == FORK:
             for n in range(p[0]):
@@ -237,7 +243,7 @@ def _tick(
                 s[0] = 0
         elif kind == TURNS and given:
             s[1] += 1
-            if s[1] == tables[p[3] + s[0]]:
+            if s[1] == tables[p[4] + s[0]]:
                 s[1] = 0
                 s[0] = (s[0] + 1) % p[0]
     return moved

@@ -15,6 +15,7 @@ import numpy as np
 
 from lutwright.errors import GraphError
 from lutwright.frontend.ir import Array
+from lutwright.hdl.timetable import Timetable
 
 
 class Kind(IntEnum):
@@ -80,12 +81,10 @@ def replay(beats: int, times: int) -> Stages:
     return (Stage(Kind.REPLAY, (beats, times)),)
 
 
-def schedule(needs: Array, lowers: Array, depth: int, frame: int) -> Stages:
-    """A buffer of `depth` beats, read in any order into a register.
-
-    By beat given in a frame: `needs` beats of the frame's `frame` must have been taken, those from `lowers` on stay.
-    """
-    return (Stage(Kind.SCHEDULE, (depth, frame, len(needs)), np.concatenate([needs, lowers]).astype(np.int64)),)
+def schedule(table: Timetable, depth: int, frame: int) -> Stages:
+    """A buffer of `depth` beats, read in any order into a register; a frame has `frame` beats."""
+    rows, length = len(table.bases), table.needs.shape[1]
+    return (Stage(Kind.SCHEDULE, (depth, frame, rows, length), table.words),)
 
 
 def fork(count: int) -> Stage:

@@ -15,10 +15,13 @@ from lutwright.frontend.nodes.windows import Window
 from lutwright.hdl.beats import Beats
 from lutwright.hdl.buffer import buffer
 from lutwright.hdl.engines.base import Cost
+from lutwright.hdl.loops import Loops, moves
 from lutwright.hdl.resources import ram
+from lutwright.hdl.timetable import NO_NEED, Timetable
 from lutwright.hdl.tokens import Stages, schedule
 from lutwright.hdl.unit import Unit
 
+FAR = 2**31  # a beat after all
 WHOLE_MEMORY = 256  # rows that every family's block RAM has: a buffer of fewer is rounded to a power of two
 
 
@@ -59,55 +62,70 @@ class SlidingWindow(WindowUnit):
         if not by_block and x.channels % lanes:
             raise PlanError(f"the lanes of a sliding window must divide its {x.channels} channels, not be {lanes}")
         super().__init__(x, window, lanes, fill, by_block, places=1)
-        self.needs, self.origins, self.places = self._schedule()
+        self.table, self.places = self._schedule()
         self.depth = self._depth()
 
-    def _schedule(self) -> tuple[Array, Array, Array]:
-        """For each beat given in a frame: how many of its frame's beats must be there, which is the oldest that the
-        buffer keeps, and which lies at its place.
+    def _schedule(self) -> tuple[Timetable, Array]:
+        """When each beat is given; and which of its frame's beats lies at its place, beyond its row's base.
 
-        Beats count from the frame's start, as if lines had no ends. What lies outside needs none: a number below all.
+        Beats count from the frame's start, as if lines had no ends. What lies outside needs none. Rows of positions are
+        of one kind whose windows have the same lines inside.
         """
         (sy, sx), (dy, dx) = self.window.strides, self.window.dilations
         (top, _), (left, _) = self.window.pads
         y0, x0 = np.arange(self.rows) * sy - top, np.arange(self.columns) * sx - left
         y = y0[:, np.newaxis] + np.arange(self.window.kernel[0]) * dy  # [rows, ky]
-        x = x0[:, np.newaxis] + np.arange(self.window.kernel[1]) * dx
+        x = x0[:, np.newaxis] + np.arange(self.window.kernel[1]) * dx  # [columns, kx]
+        bases = y0 * self.width * self.blocks
+        lines, kinds = np.unique((y >= 0) & (y < self.height), axis=0, return_inverse=True)
+        # Of a row, beyond its base: [columns, blocks, ky, kx].
         block = np.arange(self.blocks)[:, np.newaxis, np.newaxis]
-        ys, xs = y[:, np.newaxis, np.newaxis, :, np.newaxis], x[np.newaxis, :, np.newaxis, np.newaxis, :]
+        ys, xs = np.arange(self.window.kernel[0])[:, np.newaxis] * dy, x[:, np.newaxis, np.newaxis, :]
         places = (ys * self.width + xs) * self.blocks + block
-        inside = (ys >= 0) & (ys < self.height) & (xs >= 0) & (xs < self.width)
-        needs = np.where(inside, places + 1, -(2**31))
-        origins = (y0[:, np.newaxis] * self.width + x0) * self.blocks
-        spread = np.broadcast_to(origins[:, :, np.newaxis, np.newaxis, np.newaxis], needs.shape)
-        order = (0, 1, 2, 3, 4) if self.by_block else (0, 1, 3, 4, 2)
-        needs, spread, places = (array.transpose(order).ravel() for array in (needs, spread, places))
+        inside = lines[:, np.newaxis, np.newaxis, :, np.newaxis] & (xs >= 0) & (xs < self.width)
+        needs = np.where(inside, places + 1, NO_NEED)
         if not inside.any():
             raise PlanError(
                 f"a window must hold some of its input at some position, but {self.window} never does. "
                 "Pad less, or dilate less"
             )
-        # Where a window has left its line, what is still needed can lie before its origin.
-        needed = np.where(needs > 0, needs - 1, self.i_beats.per_frame)
-        oldest = np.minimum.accumulate(needed[::-1])[::-1]
-        return needs, spread - max(0, int((spread - oldest).max())), places
+        origins = np.broadcast_to(x0[:, np.newaxis, np.newaxis, np.newaxis] * self.blocks, places.shape)
+        needs, origins, places = (self._in_order(part) for part in (needs, origins, places))
+        kinds = kinds.ravel()
+        lag = self._lag(bases, kinds, needs, origins)
+        lowers = np.broadcast_to(origins - lag, needs.shape)
+        return Timetable(bases, kinds, needs, lowers), places
+
+    def _in_order(self, beats: Array) -> Array:
+        """[..., columns, blocks, ky, kx] as [..., beats of a row], in the order in which they are given."""
+        if not self.by_block:
+            beats = np.moveaxis(beats, -3, -1)
+        return beats.reshape(*beats.shape[:-4], -1)
+
+    def _lag(self, bases: Array, kinds: Array, needs: Array, origins: Array) -> int:
+        """How far before a beat's origin what is still needed can lie: where a window has left its line."""
+        needed = np.where(needs > 0, needs - 1, FAR)
+        oldest = np.minimum.accumulate(needed[:, ::-1], axis=1)[:, ::-1]  # in the same row
+        first = np.append(bases + oldest[kinds, 0], self.i_beats.per_frame)[1:]
+        later = np.minimum.accumulate(first[::-1])[::-1]
+        return max(0, int((origins - oldest).max()), int((bases + origins.max() - later).max()))
 
     def _depth(self) -> int:
-        there = self.needs > 0
+        needs, lowers = self.table.needs, self.table.lowers
         (sy, sx), skipped = self.window.strides, 1
         skipped += ((sy - 1) * self.width + sx - 1) * self.blocks
-        depth = max(2, int((self.needs - self.origins)[there].max()) + skipped)
+        depth = max(2, int((needs - lowers)[needs > 0].max()) + skipped)
         return 1 << (depth - 1).bit_length() if depth <= WHOLE_MEMORY else depth
 
     def control(self) -> Stages:
-        return schedule(self.needs, self.origins, self.depth, self.i_beats.per_frame)
+        return schedule(self.table, self.depth, self.i_beats.per_frame)
 
     def cost(self, device: Device) -> Cost:
         """The buffer, its addresses, the registers of what is ahead, counters of loops; LUTs as synthesized."""
         usage = ram(self.depth, self.i_beats.bits - 1, device.family)
         loops = [(size - 1).bit_length() for size in self._loops() if size > 1]
         address, whole = (self.depth - 1).bit_length(), self.depth & (self.depth - 1) == 0
-        spans = self._span(self.places).width + self._span(self.origins).width
+        spans = self._span(self.places).width + self._span(self.table.lowers[0]).width
         axes = zip((self.height, self.width), self.window.pads, strict=True)
         coordinates = sum(size.bit_length() + 1 for size, pads in axes if any(pads))
         filled = self.window.padded * (self.o_beats.bits - 1)
@@ -118,14 +136,15 @@ class SlidingWindow(WindowUnit):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        frame, bits = self.i_beats.per_frame, self.i_beats.bits - 1
+        bits = self.i_beats.bits - 1
         step, outside, last = Signal(), Signal(), Signal()
         loops = Loops(m, self._loops(), step)
 
         # Whose sign says all: beats from the place to the newest, and how many more may come, both less one.
-        start = int(self.places[0])
+        base = int(self.table.bases[0])
+        start, origin = base + int(self.places[0]), base + int(self.table.lowers[0, 0])
         ahead = Signal(self._span(self.places), init=-start - 1)
-        space = Signal(self._span(self.origins), init=self.depth + int(self.origins[0]) - 1)
+        space = Signal(self._span(self.table.lowers[0]), init=self.depth + origin - 1)
         address = Signal(range(self.depth), init=start % self.depth)
         inside = self._inside(m, loops, step)
         write, word = buffer(m, "lines", bits, self.depth, address, step)
@@ -135,7 +154,7 @@ class SlidingWindow(WindowUnit):
             write.data.eq(self.i.payload.data.as_value()),
             write.en.eq(self.i.valid & self.i.ready),
         ]
-        places, origins = (loops.moves(beats, frame) for beats in (self.places, self.origins))
+        places, origins = self._place_moves(), self._origin_moves()
         m.d.sync += [
             ahead.eq(_added(ahead, loops.chosen([-move for move in places], step), write.en)),
             space.eq(_added(space, loops.chosen([move - 1 for move in origins], step, -1), ~write.en)),
@@ -152,39 +171,53 @@ class SlidingWindow(WindowUnit):
         self._give(m, word, outside, last)
         return m
 
+    def _along(self, *, y: int = 0, x: int = 0, block: int = 0, ky: int = 0, kx: int = 0) -> tuple[int, ...]:
+        """What belongs to the loops around a beat, innermost first."""
+        return (*((kx, ky, block) if self.by_block else (block, kx, ky)), x, y)
+
     def _loops(self) -> tuple[int, ...]:
-        """Iterations of the loops around a beat, innermost first."""
+        """Iterations of the loops."""
         ky, kx = self.window.kernel
-        inner = (kx, ky, self.blocks) if self.by_block else (self.blocks, kx, ky)
-        return (*inner, self.columns, self.rows)
+        return self._along(y=self.rows, x=self.columns, block=self.blocks, ky=ky, kx=kx)
+
+    def _place_moves(self) -> list[int]:
+        (sy, sx), (dy, dx), line = self.window.strides, self.window.dilations, self.width * self.blocks
+        steps = self._along(y=sy * line, x=sx * self.blocks, block=1, ky=dy * line, kx=dx * self.blocks)
+        return moves(self._loops(), steps, self.i_beats.per_frame)
+
+    def _origin_moves(self) -> list[int]:
+        sy, sx = self.window.strides
+        steps = self._along(y=sy * self.width * self.blocks, x=sx * self.blocks)
+        return moves(self._loops(), steps, self.i_beats.per_frame)
 
     def _span(self, beats: Array) -> Shape:
-        """What holds how far the newest beat is ahead of any of these, and the room that this leaves."""
-        frame = self.i_beats.per_frame
-        needed = np.maximum.accumulate(np.maximum(self.needs, self.needs.max() - frame))
-        newest = np.concatenate([[self.needs.max() - frame], needed[:-1]])  # at least, when a beat is given
-        back = np.append(self.origins, frame + self.origins[0])
-        most = self.depth + int((back[:-1] - back[1:]).max(initial=0))
-        reach = max(most, self.depth - int((newest - beats).min()), int(np.abs(beats[0])) + self.depth)
+        """What holds how far the newest beat is ahead of any of these of a row, and the room that this leaves."""
+        frame, table = self.i_beats.per_frame, self.table
+        most = table.bases + table.needs.max(axis=1)[table.kinds]  # needed in each row
+        before = np.maximum.accumulate(np.append(most.max() - frame, most[:-1]))  # at least, when a row begins
+        needed = np.pad(np.maximum.accumulate(table.needs, axis=1), ((0, 0), (1, 0)), constant_values=NO_NEED)[:, :-1]
+        starts = {(int(kind), int(start)) for kind, start in zip(table.kinds, before - table.bases, strict=True)}
+        ahead = min(int((np.maximum(needed[kind], start) - beats).min()) for kind, start in starts)
+        deepest = self.depth - min(0, *self._origin_moves())
+        reach = max(deepest, self.depth - ahead, abs(int(table.bases[0] + beats[0])) + self.depth)
         return signed(reach.bit_length() + 1)
 
     def _inside(self, m: Module, loops: Loops, step: Value) -> Value:
         """Whether the place lies in the input: a coordinate for each axis that is padded."""
         inside: Value = Const(1)
-        shape = (self.rows, self.columns, *self.window.kernel, self.blocks)
-        window = self.window
-        axes = zip("yx", (self.height, self.width), window.pads, window.strides, window.dilations, strict=True)
-        for axis, (name, size, pads, stride, dilation) in enumerate(axes):
-            if not any(pads):
+        window, sizes, counts = self.window, (self.height, self.width), (self.rows, self.columns)
+        for axis, (kernel, stride, dilation) in enumerate(
+            zip(window.kernel, window.strides, window.dilations, strict=True)
+        ):
+            before, after = window.pads[axis]
+            if not before + after:
                 continue
-            output, kernel = np.indices(shape, sparse=True)[axis], np.indices(shape, sparse=True)[axis + 2]
-            places = np.broadcast_to(output * stride + kernel * dilation - pads[0], shape)
-            places = places.transpose((0, 1, 4, 2, 3) if self.by_block else (0, 1, 2, 3, 4)).ravel()
-            reach = max(-int(places.min()), int(places.max()))
-            place = Signal(signed(reach.bit_length() + 1), init=-pads[0], name=name)
+            reach = max(before, (counts[axis] - 1) * stride + (kernel - 1) * dilation - before)
+            place = Signal(signed(reach.bit_length() + 1), init=-before, name="yx"[axis])
+            steps = self._along(**{"yx"[axis]: stride, ("ky", "kx")[axis]: dilation})
             with m.If(step):
-                m.d.sync += place.eq(place + loops.chosen(loops.moves(places, 0)))
-            inside = inside & (place >= 0) & (place < size)
+                m.d.sync += place.eq(place + loops.chosen(moves(loops.sizes, steps, 0)))
+            inside = inside & (place >= 0) & (place < sizes[axis])
         return inside
 
     def _moved(self, address: Value, moves: Sequence[int], loops: Loops) -> Value:
@@ -202,47 +235,6 @@ class SlidingWindow(WindowUnit):
             element = element.as_signed() if self.i_beats.type.signed else element
             m.d.comb += self.o.payload.data[lane].eq(Mux(outside, self.fill & ((1 << width) - 1), element))
         m.d.comb += self.o.payload.last.eq(last)
-
-
-class Loops:
-    """Nested loops: a counter each, the innermost first, that move on a `step`."""
-
-    def __init__(self, m: Module, sizes: Sequence[int], step: Value) -> None:
-        self.sizes = sizes
-        self.last: list[Value] = []
-        for index, size in enumerate(sizes):
-            count, last = Signal(range(size), name=f"count{index}"), Signal(init=size == 1, name=f"last{index}")
-            with m.If(step & self._all(self.last)):
-                m.d.sync += [count.eq(Mux(last, 0, count + 1)), last.eq(Mux(last, size == 1, count == size - 2))]
-            self.last.append(last)
-        self.done = self._all(self.last)
-
-    @staticmethod
-    def _all(bits: Sequence[Value]) -> Value:
-        return Cat(*bits).all()
-
-    def moves(self, values: Array, frame: int) -> list[int]:
-        """How `values`, one for each pass of the innermost loop, move when each loop goes on, and when all begin again.
-
-        `frame`: what the next frame's values lie beyond this one's.
-        """
-        strides = np.cumprod([1, *self.sizes[:-1]])
-        ends = [int(stride) - 1 if size > 1 else 0 for stride, size in zip(strides, self.sizes, strict=True)]
-        moves = [int(values[(end + 1) % len(values)] - values[end]) for end in ends]
-        return [*moves, int(frame + values[0] - values[-1])]
-
-    def chosen(self, moves: Sequence[int], step: Value | None = None, otherwise: int = 0) -> Value:
-        """The move of this step, of one for all or one for each loop; `otherwise` without a step."""
-        if len(moves) == 1:
-            return _constant(moves[0])
-        chosen: Value = _constant(moves[-1])
-        for last, move in zip(reversed(self.last), reversed(moves[:-1]), strict=True):
-            chosen = Mux(last, chosen, _constant(move))
-        return chosen if step is None else Mux(step, chosen, _constant(otherwise))
-
-
-def _constant(value: int) -> Const:
-    return Const(value, signed(value.bit_length() + 1))
 
 
 def _added(value: Signal, move: Value, one: Value) -> Value:

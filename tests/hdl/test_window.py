@@ -11,7 +11,9 @@ import pytest
 from lutwright.errors import PlanError
 from lutwright.frontend.ir import Array, Type
 from lutwright.frontend.nodes.windows import Window
+from lutwright.hdl.timetable import NO_NEED, Timetable
 from lutwright.hdl.timing import measure, simulate
+from lutwright.hdl.tokens import Tokens, schedule
 from lutwright.hdl.window import SlidingWindow, plane
 
 from .checks import check
@@ -76,6 +78,49 @@ def test_matrix(case: WindowCase, by_block: bool) -> None:
     lanes = case.lanes if by_block else math.gcd(case.lanes, case.x.channels)
     fresh = partial(SlidingWindow, case.x, case.window, lanes, case.fill, by_block)
     check(fresh, partial(under, fresh()), seed=3, frames=2)
+
+
+def explicit(dut: SlidingWindow) -> tuple[Array, Array]:
+    """For each beat given in a frame, needs and lowers, each from its own place; NO_NEED where that lies outside."""
+    w, (rows, columns), (ky, kx) = dut.window, (dut.rows, dut.columns), dut.window.kernel
+    order = "rcbyx" if dut.by_block else "rcyxb"
+    row, column, block, y, x = (
+        np.expand_dims(np.arange(size), [axis for axis, other in enumerate(order) if other != letter])
+        for letter, size in zip("rcbyx", (rows, columns, dut.blocks, ky, kx), strict=True)
+    )
+    (top, _), (left, _) = w.pads
+    ys, xs = row * w.strides[0] + y * w.dilations[0] - top, column * w.strides[1] + x * w.dilations[1] - left
+    needs = (ys * dut.width + xs) * dut.blocks + block + 1
+    needs = np.where((ys >= 0) & (ys < dut.height) & (xs >= 0) & (xs < dut.width), needs, NO_NEED)
+    origins = ((row * w.strides[0] - top) * dut.width + column * w.strides[1] - left) * dut.blocks
+    origins = np.broadcast_to(origins, needs.shape).ravel()
+    needs = needs.ravel()
+    oldest = np.minimum.accumulate(np.where(needs > 0, needs - 1, dut.i_beats.per_frame)[::-1])[::-1]
+    return needs, origins - max(0, int((origins - oldest).max()))
+
+
+@pytest.mark.parametrize("by_block", [False, True], ids=["by place", "by block"])
+@pytest.mark.parametrize("case", drawn(seed=17, quick=200, slow=0, accepts=lambda case: case.held[0] > 0))
+def test_rows_that_are_alike_say_all(case: WindowCase, by_block: bool) -> None:
+    """The timetable is that of every beat, and gives the cycles that one row of all of them gives."""
+    lanes = case.lanes if by_block else math.gcd(case.lanes, case.x.channels)
+    dut = SlidingWindow(case.x, case.window, lanes, case.fill, by_block)
+    needs, lowers = explicit(dut)
+    table = dut.table
+    wanted = table.bases[:, np.newaxis] + table.needs[table.kinds]
+    np.testing.assert_array_equal(np.where(table.needs[table.kinds] == NO_NEED, NO_NEED, wanted).ravel(), needs)
+    np.testing.assert_array_equal((table.bases[:, np.newaxis] + table.lowers[table.kinds]).ravel(), lowers)
+    per_in, per_out = dut.i_beats.per_frame, dut.o_beats.per_frame
+    whole = Tokens.row(schedule(Timetable.row(needs, lowers), dut.depth, per_in))
+    assert simulate(dut.tokens(), per_in, per_out, 3) == simulate(whole, per_in, per_out, 3)
+
+
+def test_a_large_window_takes_little_memory() -> None:
+    """Of 112 lines three kinds: 7 million beats a frame, and a number or two for each of three lines."""
+    window = Window((3, 3), (1, 1), (1, 1), ((1, 1), (1, 1)))
+    dut = SlidingWindow(Type((112, 112, 64), 0, 15), window, 1, 0)
+    assert dut.o_beats.per_frame == 7_225_344
+    assert len(dut.table.words) == 2 * 112 + 3 * 2 * 112 * 64 * 9
 
 
 @parametrized
