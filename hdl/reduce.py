@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from amaranth import Cat, Module, Mux, Signal, Value
+from amaranth import Cat, Module, Mux, Shape, Signal, Value
 from amaranth.lib import wiring
 
 from lutwright.frontend.device import Device
 from lutwright.frontend.ir import Type
 from lutwright.frontend.nodes import Conv, Pool
+from lutwright.hdl.arith import typed
 from lutwright.hdl.beats import Beats
 from lutwright.hdl.engines.base import Cost
 from lutwright.hdl.engines.multiply import in_dsp
@@ -29,7 +30,7 @@ class WindowReduce(Unit):
     a beat a place, and every lane folds it into its result, modulo 2 ** (width of y).
     Ports: i: Beats(x, lanes), o: Beats(node.type, lanes). Throughput: ceil(C / lanes) * kernel cycles a position,
     without bubbles while the input is there. Latency: `depth` cycles after the window's last beat. `i.ready` depends
-    on state alone. Registers stand before and after each multiplier: a memory answers too late for it.
+    on state alone. Two registers stand before each multiplier, behind the memories, and two after it.
     Source: the vector-vector unit of FINN for depthwise layers.
     """
 
@@ -41,7 +42,7 @@ class WindowReduce(Unit):
         fill = node.pad_value if isinstance(node, Conv) else x.lo if node.kind == "max" else 0
         self.window = SlidingWindow(x, node.window, lanes, fill, by_block=True)
         self.places, self.blocks = math.prod(node.window.kernel), self.window.blocks
-        self.depth = 4 if self.weighted else 2
+        self.depth = 6 if self.weighted else 2
 
     def control(self) -> Stages:
         return (*self.window.control(), *pipeline(self.depth, every=self.places))
@@ -73,7 +74,7 @@ class WindowReduce(Unit):
             luts = lanes * 2 * y
             kind, starts = self.node.weight_type, rom_cost(self.start_words(), device)
             # Registers of element, weight and product, and of what the sums begin with.
-            ffs += lanes * (2 * x + 2 * kind.width) + (lanes * y if starts.brams else starts.ffs)
+            ffs += lanes * (4 * x + 4 * kind.width) + (lanes * y if starts.brams else starts.ffs)
             factor = x + (kind.signed and not self.window.o_beats.type.signed)  # its sign, where the product has one
             if in_dsp(factor, kind.width, device.family) and device.dsps != 0:
                 dsps = lanes
@@ -105,21 +106,28 @@ class WindowReduce(Unit):
                 m.d.sync += block.eq(Mux(final, 0, block + 1))
         flags: Value = Cat(source.valid, source.valid & tail, place == 0, final, source.payload.last)
         elements = registered(source.payload.data.as_value(), "elements")
-        kind, y_shape = self.window.o_beats.shape, self.o_beats.shape
-        words = [elements.word_select(lane, kind.width) for lane in range(self.i_beats.lanes)]
-        terms: list[Value] = [word.as_signed() if kind.signed else word for word in words]
+        kind, y_shape, lanes = self.window.o_beats.shape, self.o_beats.shape, range(self.i_beats.lanes)
         starts: Value | None = None
-        if isinstance(self.node, Conv):
-            weight_type, lanes = self.node.weight_type, self.i_beats.lanes
-            bits = weight_type.width
-            weights = registered(rom(m, "weights", self.weight_words(), lanes * bits, address, advance), "weights")
-            factors = [weights.word_select(lane, bits) for lane in range(lanes)]
-            signed = [factor.as_signed() if weight_type.signed else factor for factor in factors]
-            delayed = [registered(x, "element") for x in terms]
-            terms = [registered(x * factor, "product") for x, factor in zip(delayed, signed, strict=True)]
-            block = registered(block, "block0")
-            starts = registered(rom(m, "starts", self.start_words(), lanes * y_shape.width, block, advance), "starts")
+        if not isinstance(self.node, Conv):
+            terms = [typed(elements.word_select(lane, kind.width), kind) for lane in lanes]
+        else:
+            weight, words = self.node.weight_type, self.weight_words()
+            weights = rom(m, "weights", words, len(lanes) * weight.width, address, advance)
             for stage in range(2):
+                weights, elements = registered(weights, f"weights{stage}"), registered(elements, f"elements{stage}")
+            terms = [
+                typed(elements.word_select(lane, kind.width), kind)
+                * typed(weights.word_select(lane, weight.width), Shape(weight.width, weight.signed))
+                for lane in lanes
+            ]
+            for stage in range(2):
+                terms = [registered(term, f"product{stage}") for term in terms]
+            for stage in range(3):
+                block = registered(block, f"block{stage}")
+            starts = registered(
+                rom(m, "starts", self.start_words(), len(lanes) * y_shape.width, block, advance), "starts"
+            )
+            for stage in range(4):
                 flags = registered(flags, f"flags{stage}", data=False)
         flags = registered(flags, "flags", data=False)
         there, done, first, final_, last = flags

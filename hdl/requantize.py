@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import ceil, log2
 
 import numpy as np
-from amaranth import C, Cat, Module, Mux, Shape, Signal, Value
+from amaranth import C, Cat, Const, Module, Mux, Shape, Signal, Value
 
 from lutwright.errors import PlanError
 from lutwright.frontend.device import Device
@@ -30,9 +30,9 @@ CLIP, PRODUCT = 2, 1.2  # LUT sites for a bit of a clip, and of the area of a pr
 class RequantizeUnit(Unit):
     """y[c] = form(x[c]), as many lanes out as in: equal to the Threshold node (see FixedPoint for the formula).
 
-    Ports: i: Beats(x, lanes), o: Beats(node.type, lanes). Latency: `depth` cycles, one for each of: the constants (two
-    if they may be in block RAM), the multiplication, each level of adders behind it, the output; with corrections two
-    more, three if they may be in block RAM. Throughput: one beat a cycle.
+    Ports: i: Beats(x, lanes), o: Beats(node.type, lanes). Latency: `depth` cycles: two for the constants, `depth` of a
+    Product, one for the output; with corrections two more, three if they may be in block RAM. Throughput: one beat a
+    cycle.
     Source: integer requantization, Jacob et al., CVPR 2018, section 2.2; factor and term are fitted exactly here.
     """
 
@@ -49,11 +49,10 @@ class RequantizeUnit(Unit):
         self.used = min(lanes, x.channels)
         self.product = Product(self.i_beats.shape, self.factors, self.terms, self.sum.width)
         self.level_bits = form.top.bit_length()
-        self.held = may_be_blocks(self.words())
         self.late_bits = form.slack.bit_length()
         self.tables = [self.table(lane) for lane in range(self.used)] if form.slack else []
         self.tables_held = any(map(may_be_blocks, self.tables))
-        self.depth = 2 + self.held + self.product.depth + (2 + self.tables_held if form.slack else 0)
+        self.depth = 3 + self.product.depth + (2 + self.tables_held if form.slack else 0)
 
     def by_fold(self, rows: Array) -> Array:
         """[folds, lanes, ...] from [channels, ...], or [1, lanes, ...] from one row; lanes past the last get 0."""
@@ -93,14 +92,12 @@ class RequantizeUnit(Unit):
         dsp = in_dsp(core_x, core_factor, device.family) and device.dsps != 0
         if core_factor > 1 and not dsp:  # a factor for all is a sum of shifted ones
             luts += PRODUCT * core_x * core_factor if many else core_x * (signed_digits(int(form.factor[0])) - 1)
-        ffs = self.i_beats.type.width * (1 + self.held) + self.o_beats.type.width
+        ffs = 2 * self.i_beats.type.width + self.o_beats.type.width
         ffs += sum(part.bits for parts, _ in levels for part in parts if not part.term)
         # Bits of constants that are alike in all folds are alike in all registers behind them too.
         split = used * self.factors.width
         terms = columns([word >> split for word in words])
-        shared = self.held * varying(words).bit_count() + terms * sum(
-            part.term for parts, _ in levels for part in parts
-        )
+        shared = varying(words).bit_count() + terms * sum(part.term for parts, _ in levels for part in parts)
         if form.slack:
             luts += form.slack * form.shift + self.level_bits
             ffs += (2 + self.tables_held) * (self.level_bits + form.slack) + self.tables_held * self.late_bits
@@ -126,7 +123,9 @@ class RequantizeUnit(Unit):
             flow["fold"] = fold
         valid: Value = self.i.valid
 
-        def held(value: Value, name: str, data: bool = True) -> Signal:
+        def held(value: Value, name: str, data: bool = True) -> Value:
+            if isinstance(value, Const):
+                return value
             register = Signal.like(value, name=name, reset_less=data)
             with m.If(advance):
                 m.d.sync += register.eq(value)
@@ -139,22 +138,26 @@ class RequantizeUnit(Unit):
             flow.update({key: held(value, f"{key}_{name}") for key, value in flow.items()})
             return [[held(value, f"{name}_{lane}") for lane, value in enumerate(row)] for row in rows]
 
-        width = self.used * self.factors.width
-        constants = rom(m, "constants", self.words(), width + self.used * self.terms.width, fold, advance)
-        factors = [typed(constants[:width].word_select(k, self.factors.width), self.factors) for k in lanes]
-        terms = [typed(constants[width:].word_select(k, self.terms.width), self.terms) for k in lanes]
         (xs,) = step([self.i.payload.data[k] for k in lanes], name="x")
-        if self.held:
+        words, width = self.words(), self.used * self.factors.width
+        if len(words) == 1:
+            factors: list[Value] = [C(int(v), self.factors) for v in self.by_fold(self.form.factor)[0]]
+            terms: list[Value] = [C(int(v), self.terms) for v in self.by_fold(self.form.term)[0]]
+            (xs,) = step(xs, name="constants")
+        else:
+            constants = rom(m, "constants", words, width + self.used * self.terms.width, fold, advance)
+            factors = [typed(constants[:width].word_select(k, self.factors.width), self.factors) for k in lanes]
+            terms = [typed(constants[width:].word_select(k, self.terms.width), self.terms) for k in lanes]
             factors, terms, xs = step(factors, terms, xs, name="constants")
 
         magnitudes = [_magnitude(factor)[: self.magnitude] for factor in factors]
         sums: list[list[Value]] = []
         for factor, term, x in zip(factors, terms, xs, strict=True):
             core, others = self.product.addends(x, factor, term)
-            sums.append([self._cut(m, core), *self._pairs(m, others)])
+            sums.append([self._cut(m, core), *others])
         for level in range(self.product.depth):
-            if level:
-                sums = [self._pairs(m, values) for values in sums]
+            last = level == self.product.depth - 1  # the rows and the term are one by now
+            sums = [self._pairs(m, row) if last else [row[0], *self._pairs(m, row[1:])] for row in sums]
             if form.slack and len(form.factor) > 1:
                 *sums, magnitudes = step(*sums, magnitudes, name=f"sum{level}")
             else:
@@ -185,7 +188,9 @@ class RequantizeUnit(Unit):
         return m
 
     def _cut(self, m: Module, value: Value) -> Value:
-        """Bound to a Signal no wider than the sum."""
+        """Bound to a Signal no wider than the sum, unless it is constant."""
+        if isinstance(value, Const):
+            return value
         shape = value.shape()
         signal = Signal(Shape(min(shape.width, self.sum.width), shape.signed))
         m.d.comb += signal.eq(value)

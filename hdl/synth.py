@@ -8,9 +8,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lutwright.frontend.device import Device
 from lutwright.hdl import yosys
+from lutwright.hdl.block_registers import absorb
 
 # `-nowidelut`: wide-LUT multiplexers nearly double popcounts on these families.
 COMMANDS: dict[str, str] = {
@@ -82,32 +84,36 @@ def command(device: Device) -> str:
     return COMMANDS.get(device.name) or COMMANDS[device.family]
 
 
-def _map(rtlil: str, top: str, device: Device, kept: Sequence[str]) -> tuple[dict[str, Resources], str]:
-    """Resources by module, and the netlist; the modules of the names `kept` stay modules of their own."""
-    with tempfile.TemporaryDirectory(prefix="lutwright-") as name:
-        folder = Path(name)
-        (folder / "in.il").write_text(rtlil)
-        keep = "".join(f"setattr -mod -set keep_hierarchy 1 {module}\n" for module in kept)
-        yosys.run(
-            f"read_rtlil in.il\n{keep}{command(device)} -top {top}\nwrite_json netlist.json\n"
-            f"select {top}\nwrite_rtlil -selected netlist.il\n",
-            folder,
-        )
-        modules = json.loads((folder / "netlist.json").read_text())["modules"]
-        netlist = (folder / "netlist.il").read_text()
-    counted = {
-        module: Resources.of(
-            Counter(cell["type"] for cell in modules[module]["cells"].values() if not cell["type"].startswith("$"))
-        )
-        for module in (top, *kept)
-    }
-    return counted, netlist
+def mapped(folder: Path, source: str, top: str, device: Device, kept: Sequence[str] = ()) -> dict[str, Any]:
+    """The modules of `folder`/`source`, RTLIL, in the device's cells, as Yosys' JSON; `netlist.json` has them too.
+
+    The modules of the names `kept` stay modules of their own. On ECP5 multiplier blocks have taken their registers in.
+    """
+    keep = "".join(f"setattr -mod -set keep_hierarchy 1 {module}\n" for module in kept)
+    yosys.run(f"read_rtlil {source}\n{keep}{command(device)} -top {top}\nwrite_json netlist.json\n", folder)
+    netlist: dict[str, Any] = json.loads((folder / "netlist.json").read_text())
+    modules: dict[str, Any] = netlist["modules"]
+    if device.family == "ecp5":
+        for module in (top, *kept):
+            absorb(modules[module])
+        (folder / "netlist.json").write_text(json.dumps(netlist))
+    return modules
+
+
+def counted(module: dict[str, Any]) -> Resources:
+    """The resources of a module of `mapped`."""
+    kinds = (cell["type"] for cell in module["cells"].values())
+    return Resources.of(Counter(kind for kind in kinds if not kind.startswith("$")))
 
 
 def synthesize(rtlil: str, top: str, device: Device) -> Synthesis:
     """Map RTLIL (as from `lutwright.hdl.emit`) to the cells of `device`, flat. ToolError if Yosys fails."""
-    counted, netlist = _map(rtlil, top, device, ())
-    return Synthesis(counted[top], netlist)
+    with tempfile.TemporaryDirectory(prefix="lutwright-") as name:
+        folder = Path(name)
+        (folder / "in.il").write_text(rtlil)
+        total = counted(mapped(folder, "in.il", top, device)[top])
+        yosys.run(f"read_json netlist.json\nselect {top}\nwrite_rtlil -selected netlist.il\n", folder)
+        return Synthesis(total, (folder / "netlist.il").read_text())
 
 
 def synthesize_parts(rtlil: str, top: str, device: Device, parts: Sequence[str]) -> dict[str, Resources]:
@@ -115,6 +121,8 @@ def synthesize_parts(rtlil: str, top: str, device: Device, parts: Sequence[str])
 
     Their sum is a little more than the whole design's `total`, which is mapped across borders.
     """
-    modules = {part: f"{top}.core.{part}" for part in parts}
-    counted, _ = _map(rtlil, top, device, tuple(modules.values()))
-    return {part: counted[module] for part, module in modules.items()}
+    kept = {part: f"{top}.core.{part}" for part in parts}
+    with tempfile.TemporaryDirectory(prefix="lutwright-") as name:
+        (Path(name) / "in.il").write_text(rtlil)
+        modules = mapped(Path(name), "in.il", top, device, tuple(kept.values()))
+    return {part: counted(modules[module]) for part, module in kept.items()}

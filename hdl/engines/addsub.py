@@ -25,7 +25,7 @@ from lutwright.hdl.engines.foldings import useful_foldings
 class SignLane:
     """A lane with a sign bit, above a bit that says non-zero where a weight is 0."""
 
-    late = False
+    blocks = False
 
     def weight_bits(self, node: Dense) -> int:
         return 1 if node.weighs_all else 2

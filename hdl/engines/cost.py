@@ -109,8 +109,8 @@ def folded_parts(dense: FoldedDense) -> tuple[Parts, int]:
         counters,
     )
     products = 0 if dense.one_bit else parts.term_bits
-    if dense.lane.late:
-        products += pe * simd * dense.weight_bits + simd * dense.x.width
+    if dense.lane.blocks:
+        products += products + 2 * (pe * simd * dense.weight_bits + simd * dense.x.width)
     trees = pe * (planes * lanes.register_bits + whole.register_bits)
     return parts, products + trees + pe * width + counters + (5 + fold) * dense.before
 

@@ -21,10 +21,11 @@ from lutwright.hdl.tokens import Stages, pipeline
 class Lane(Protocol):
     """How one SIMD lane multiplies: sum over a row and over `planes` of plane * term is weight · x + `excess`.
 
-    `late`: whether terms take so long that weights and elements come out of registers, not out of a memory.
+    `blocks`: whether multiplier blocks make the terms. They lie far from what they multiply, and in a few rows of the
+    device, so registers of their own stand on both sides: two more before them, one more behind.
     """
 
-    late: bool
+    blocks: bool
 
     def weight_bits(self, node: Dense) -> int:
         """Bits of a stored weight."""
@@ -69,7 +70,7 @@ class FoldedDense(StreamComponent):
         self.term_shape, self.planes = lane.term_shape(node, x), lane.planes(node)
         self.one_bit = self.term_shape == unsigned(1)
         sums = tree_depth(self.simd, self.one_bit, first=1 if self.one_bit else 2)
-        self.before = 1 + lane.late + (not self.one_bit) + sums + tree_depth(len(self.planes), one_bit=False)
+        self.before = 1 + 3 * lane.blocks + (not self.one_bit) + sums + tree_depth(len(self.planes), one_bit=False)
         self.depth = self.before + 1
         self.weight_bits = lane.weight_bits(node)
         self.replay = ReplayBuffer(x, self.simd, self.nf) if self.nf > 1 else None
@@ -129,8 +130,8 @@ class FoldedDense(StreamComponent):
         bits = self.weight_bits
         weights = self._constants(m, "weights", self.weight_words(), self.pe * self.simd * bits, address, advance)
         elements = registered(source.payload.data.as_value(), "elements")
-        if self.lane.late:
-            weights, elements = registered(weights, "factors"), registered(elements, "late_elements")
+        for stage in range(2 * self.lane.blocks):
+            weights, elements = registered(weights, f"weights{stage}"), registered(elements, f"elements{stage}")
         spare = self.nf * self.pe - len(self.node.weight)
 
         def tree(terms: list[Value], first: int) -> Value:
@@ -145,7 +146,9 @@ class FoldedDense(StreamComponent):
                 for terms, product in zip(planes, products, strict=True):
                     term = Signal(self.term_shape, name=f"term{row}_{lane}")
                     m.d.comb += term.eq(product)
-                    terms.append(term if self.one_bit else registered(term, "product"))
+                    for _ in range(self.lane.blocks + (not self.one_bit)):
+                        term = registered(term, "product")
+                    terms.append(term)
             sums = [tree(terms, first=1 if self.one_bit else 2) for terms in planes]
             total = tree([scaled(total, plane) for total, plane in zip(sums, self.planes, strict=True)], first=2)
             start = starts.word_select(row, self.node.type.width)

@@ -21,7 +21,7 @@ DSP_WIDTH = 16
 class PlaneLane:
     """A lane with a weight in two's complement: a term for each of its bits, which passes the element or 0."""
 
-    late = False
+    blocks = False
 
     def weight_bits(self, node: Dense) -> int:
         return node.weight_type.width
@@ -46,7 +46,7 @@ class PlaneLane:
 class ProductLane(PlaneLane):
     """The same with one term, the product."""
 
-    late = True
+    blocks = True
 
     def planes(self, node: Dense) -> tuple[int, ...]:
         return (1,)

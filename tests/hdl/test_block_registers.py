@@ -1,0 +1,153 @@
+"""ECP5's multiplier blocks take registers in, and the netlist stays the component."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lutwright.frontend.device import device
+from lutwright.frontend.ir import Array, Input, Type
+from lutwright.frontend.nodes import Conv, Dense
+from lutwright.frontend.nodes.windows import Window
+from lutwright.hdl import emit
+from lutwright.hdl.block_registers import absorb
+from lutwright.hdl.engines.base import Folding, StreamComponent
+from lutwright.hdl.engines.multiply import MultiplyDsp
+from lutwright.hdl.reduce import WindowReduce
+from lutwright.hdl.requantize import RequantizeUnit
+from lutwright.hdl.synth import synthesize
+from lutwright.testbenches.netlist import plain
+from lutwright.testbenches.runner import simulate
+
+from .staircases import even
+
+CLOCK, OTHER_CLOCK, ENABLE, OTHER_ENABLE = 2, 3, 4, 5
+A, B, Q = range(100, 118), range(200, 218), range(400, 436)
+
+
+def register(data: int, q: int, clock: int = CLOCK, enable: int = ENABLE, **parameters: str) -> dict[str, Any]:
+    return {
+        "type": "TRELLIS_FF",
+        "parameters": {"CEMUX": "CE", "CLKMUX": "CLK", "REGSET": "RESET"} | parameters,
+        "connections": {"CLK": [clock], "CE": [enable], "DI": [data], "Q": [q], "LSR": ["0"]},
+        "port_directions": {"CLK": "input", "CE": "input", "DI": "input", "LSR": "input", "Q": "output"},
+    }
+
+
+def netlist(**changed: dict[str, Any]) -> dict[str, Any]:
+    """A block between registers: of A10, whose upper bits are one, of B18, and of P20; `changed` cells, by name."""
+    factors = {f"A{bit}": [A[min(bit, 9)]] for bit in range(18)} | {f"B{bit}": [B[bit]] for bit in range(18)}
+    product = {f"P{bit}": [300 + bit] for bit in range(36)}
+    cells: dict[str, Any] = {
+        "block": {
+            "type": "MULT18X18D",
+            "parameters": {},
+            "connections": factors | product,
+            "port_directions": dict.fromkeys(factors, "input") | dict.fromkeys(product, "output"),
+        }
+    }
+    cells |= {f"a{bit}": register(1100 + bit, A[bit]) for bit in range(10)}
+    cells |= {f"b{bit}": register(1200 + bit, B[bit]) for bit in range(18)}
+    cells |= {f"p{bit}": register(300 + bit, Q[bit]) for bit in range(20)}
+    outputs = {"y": {"bits": list(Q[:20])}, "also": {"bits": []}}
+    return {"cells": cells | changed, "ports": outputs}
+
+
+def taken(module: dict[str, Any]) -> set[str]:
+    """The block's registers in use."""
+    parameters = module["cells"]["block"]["parameters"]
+    return {name.split("_")[1] for name in parameters if name.endswith("_CLK")}
+
+
+def test_a_block_takes_what_is_around_it() -> None:
+    module = netlist()
+    absorb(module)
+    assert set(module["cells"]) == {"block"}
+    block = module["cells"]["block"]
+    assert [block["connections"][f"A{bit}"] for bit in range(18)] == [[1100 + min(bit, 9)] for bit in range(18)]
+    assert [block["connections"][f"P{bit}"] for bit in range(20)] == [[q] for q in Q[:20]]
+    assert {pin: block["connections"][pin] for pin in ("CLK0", "CE0", "RST0")} == {
+        "CLK0": [CLOCK],
+        "CE0": [ENABLE],
+        "RST0": ["0"],
+    }
+    assert taken(module) == {"INPUTA", "INPUTB", "OUTPUT"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({"a3": register(1103, A[3], clock=OTHER_CLOCK)}, {"OUTPUT"}),
+        ({"a3": register(1103, A[3], enable=OTHER_ENABLE)}, {"OUTPUT"}),
+        ({"a3": register(1103, A[3], REGSET="SET")}, {"OUTPUT"}),
+        ({"b7": register(1207, B[7], CLKMUX="INV")}, {"OUTPUT"}),
+        ({"b7": register(1207, B[7]) | {"type": "LUT4"}}, {"OUTPUT"}),
+        ({"p2": register(302, Q[2], CEMUX="INV")}, {"INPUTA", "INPUTB"}),
+        ({"p2": register(302, Q[2], CEMUX="1 ")}, {"INPUTA", "INPUTB"}),
+        ({"more": register(302, 500)}, {"INPUTA", "INPUTB"}),  # two read a bit of the product
+    ],
+)
+def test_a_block_takes_only_what_it_can_be(changed: dict[str, Any], expected: set[str]) -> None:
+    module = netlist(**changed)
+    absorb(module)
+    assert taken(module) == expected
+
+
+def test_a_product_has_an_enable_of_its_own() -> None:
+    module = netlist(**{f"p{bit}": register(300 + bit, Q[bit], enable=OTHER_ENABLE) for bit in range(20)})
+    absorb(module)
+    block = module["cells"]["block"]
+    assert taken(module) == {"INPUTA", "INPUTB", "OUTPUT"}
+    assert (block["connections"]["CE0"], block["connections"]["CE1"]) == ([ENABLE], [OTHER_ENABLE])
+    assert block["parameters"]["REG_OUTPUT_CE"] == "CE1"
+
+
+def test_registers_that_others_read_stay() -> None:
+    module = netlist()
+    module["ports"]["also"]["bits"] = [A[0]]
+    absorb(module)
+    assert set(module["cells"]) == {"block", "a0"}
+    assert taken(module) == {"INPUTA", "INPUTB", "OUTPUT"}
+
+
+def dense(rng: np.random.Generator) -> tuple[StreamComponent, Callable[[Array], Array]]:
+    x = Input("x", (), Type((12,), -128, 127))
+    node = Dense.of("y", x, rng.integers(-128, 128, (6, 12)), rng.integers(-999, 999, 6))
+    return MultiplyDsp().build(node, x.type, Folding(2, 3), device("ecp5-25k")), node.evaluate
+
+
+def depthwise(rng: np.random.Generator) -> tuple[StreamComponent, Callable[[Array], Array]]:
+    x = Input("x", (), Type((5, 4, 4), 0, 255))
+    weight, window = rng.integers(-127, 128, (4, 3, 3, 1)), Window((3, 3), (1, 1), (1, 1), ((1, 1), (1, 1)))
+    node = Conv.of("y", x, weight, rng.integers(-999, 999, 4), window, groups=4)
+    return WindowReduce(node, x.type, 2), node.evaluate
+
+
+def requantize(rng: np.random.Generator) -> tuple[StreamComponent, Callable[[Array], Array]]:
+    node, x = even(5, -(2**15), 2**15 - 1, 255, 2)
+    return RequantizeUnit(node, x, 2), node.evaluate
+
+
+def requantize_alike(rng: np.random.Generator) -> tuple[StreamComponent, Callable[[Array], Array]]:
+    """One constant factor for all channels."""
+    node, x = even(1, -(2**15), 2**15 - 1, 255, 2)
+    return RequantizeUnit(node, x, 1), node.evaluate
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("made", [dense, depthwise, requantize, requantize_alike])
+def test_the_netlist_is_the_component(
+    made: Callable[[np.random.Generator], tuple[StreamComponent, Callable[[Array], Array]]],
+) -> None:
+    component, evaluate = made(np.random.default_rng(11))
+    mapped = synthesize(emit.rtlil(component, "dut"), "dut", device("ecp5-25k"))
+    blocks = mapped.total.cells["MULT18X18D"]
+    for kind in ("INPUTA", "INPUTB", "OUTPUT"):
+        assert mapped.netlist.count(f'parameter \\REG_{kind}_CLK "CLK0"') == blocks > 0
+    x, beats = component.i_beats.type, (component.i_beats, component.o_beats)
+    samples = np.random.default_rng(12).integers(x.lo, x.hi + 1, (6, *x.shape))
+    ran = simulate(plain(mapped.netlist, "dut", "ecp5"), "dut", *beats, samples, stalls=(0.4, 0.4), seed=13)
+    np.testing.assert_array_equal(ran.outputs, evaluate(samples).reshape(ran.outputs.shape))
