@@ -10,6 +10,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
 
+FAMILIES = ("ecp5",)  # whose blocks take registers in
 BLOCK, REGISTER = "MULT18X18D", "TRELLIS_FF"
 FACTOR_BITS, PRODUCT_BITS = 18, 36
 

@@ -13,6 +13,7 @@ from lutwright.frontend.ir import Type
 from lutwright.frontend.nodes import Conv, Pool
 from lutwright.hdl.arith import typed
 from lutwright.hdl.beats import Beats
+from lutwright.hdl.block_registers import FAMILIES
 from lutwright.hdl.engines.base import Cost
 from lutwright.hdl.engines.multiply import in_dsp
 from lutwright.hdl.rom import concatenated, rom, rom_cost
@@ -74,12 +75,15 @@ class WindowReduce(Unit):
             luts = lanes * 2 * y
             kind, starts = self.node.weight_type, rom_cost(self.start_words(), device)
             # Registers of element, weight and product, and of what the sums begin with.
-            ffs += lanes * (4 * x + 4 * kind.width) + (lanes * y if starts.brams else starts.ffs)
+            ffs += lanes * y if starts.brams else starts.ffs
+            around = lanes * (2 * x + 2 * kind.width)
             factor = x + (kind.signed and not self.window.o_beats.type.signed)  # its sign, where the product has one
             if in_dsp(factor, kind.width, device.family) and device.dsps != 0:
                 dsps = lanes
+                ffs += around if device.family in FAMILIES else 2 * around
             else:
                 luts += round(lanes * MULTIPLIER * x * kind.width)
+                ffs += 2 * around
             total += rom_cost(self.weight_words(), device) + starts
         cycles = max(self.i_beats.per_frame, self.window.o_beats.per_frame)
         return total + Cost(luts + control, ffs, 0, dsps, cycles)

@@ -12,7 +12,7 @@ from typing import Any
 
 from lutwright.frontend.device import Device
 from lutwright.hdl import yosys
-from lutwright.hdl.block_registers import absorb
+from lutwright.hdl.block_registers import FAMILIES, absorb
 
 # `-nowidelut`: wide-LUT multiplexers nearly double popcounts on these families.
 COMMANDS: dict[str, str] = {
@@ -93,7 +93,7 @@ def mapped(folder: Path, source: str, top: str, device: Device, kept: Sequence[s
     yosys.run(f"read_rtlil {source}\n{keep}{command(device)} -top {top}\nwrite_json netlist.json\n", folder)
     netlist: dict[str, Any] = json.loads((folder / "netlist.json").read_text())
     modules: dict[str, Any] = netlist["modules"]
-    if device.family == "ecp5":
+    if device.family in FAMILIES:
         for module in (top, *kept):
             absorb(modules[module])
         (folder / "netlist.json").write_text(json.dumps(netlist))

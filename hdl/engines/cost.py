@@ -9,6 +9,7 @@ from amaranth import unsigned
 
 from lutwright.frontend.device import Device, Family
 from lutwright.hdl.arith import LEVELS_PER_REGISTER, register_levels, tree_levels
+from lutwright.hdl.block_registers import FAMILIES
 from lutwright.hdl.engines.base import Cost
 from lutwright.hdl.engines.folded import FoldedDense
 from lutwright.hdl.engines.spatial_dense import SpatialDense
@@ -92,8 +93,8 @@ class Parts:
         )
 
 
-def folded_parts(dense: FoldedDense) -> tuple[Parts, int]:
-    """The counts of a folded layer's logic, and its registers outside of memories."""
+def folded_parts(dense: FoldedDense, family: Family) -> tuple[Parts, int]:
+    """The counts of a folded layer's logic, and its registers outside of memories and multiplier blocks."""
     pe, simd, width = dense.pe, dense.simd, dense.node.type.width
     bits, planes = dense.term_shape.width, len(dense.planes)
     lanes = tree([bits] * simd, dense.one_bit, first=1 if dense.one_bit else 2)
@@ -110,7 +111,8 @@ def folded_parts(dense: FoldedDense) -> tuple[Parts, int]:
     )
     products = 0 if dense.one_bit else parts.term_bits
     if dense.lane.blocks:
-        products += products + 2 * (pe * simd * dense.weight_bits + simd * dense.x.width)
+        around = products + pe * simd * dense.weight_bits + simd * dense.x.width
+        products = (1 if family in FAMILIES else 2) * around  # of each two registers one is in the block
     trees = pe * (planes * lanes.register_bits + whole.register_bits)
     return parts, products + trees + pe * width + counters + (5 + fold) * dense.before
 
@@ -118,7 +120,7 @@ def folded_parts(dense: FoldedDense) -> tuple[Parts, int]:
 def folded_cost(dense: FoldedDense, device: Device, dsps: int = 0) -> Cost:
     """Predicted resources of a folded layer whose products take `dsps` DSP blocks."""
     family, x = device.family, dense.i_beats.type
-    parts, ffs = folded_parts(dense)
+    parts, ffs = folded_parts(dense, family)
     if dsps:
         parts = replace(parts, term_bits=0)
     usage = Usage(parts.luts(LOGIC[family]), ffs)
