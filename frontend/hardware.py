@@ -44,12 +44,10 @@ def hardware(node: Node, *inputs: Type) -> tuple[str, ...]:
                 for name, engine in engines().items()
                 if any(engine.supports(node, x, device) is None for device in devices)
             )
-        case Threshold() | Table() | Clamp() | ArgMax() | Add() | Multiply() | Concat():
+        case Threshold() | Table() | Embedding() | Clamp() | ArgMax() | Add() | Multiply() | Concat():
             return (type(node).__name__.lower(),)
         case Transpose() | Take() | Pad() | Stuff():
             return ("rearrange",)
-        case Embedding():
-            return ("rearrange", "table")
         case Unfold() | Pool() | Conv() if slides(node):
             return ("window",)
         case Conv() if len(node.window.kernel) <= PLANE:

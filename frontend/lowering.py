@@ -1,6 +1,5 @@
 """From what nodes mean to what hardware is made of: a Conv becomes an Unfold and a Dense, which every engine can build.
 
-An Embedding becomes a Take that repeats each index, and a Table that has a column of the embedding for each channel.
 A depthwise Conv stays: hardware has a component for it. So does a Conv over more than two axes, which has none.
 """
 
@@ -9,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from lutwright.frontend.ir import Array, Graph, Input, Node, Type, verify
-from lutwright.frontend.nodes import Conv, Dense, Embedding, Pool, Reshape, Table, Take, Unfold
+from lutwright.frontend.nodes import Conv, Dense, Pool, Unfold
 from lutwright.frontend.passes.rewrite import Emitted, Names, each
 
 PLANE = 2  # spatial axes that hardware slides over, at most
@@ -20,8 +19,6 @@ def lower(graph: Graph) -> Graph:
     names = Names(graph)
 
     def rewrite(node: Node, emitted: Emitted) -> tuple[Node, ...]:
-        if isinstance(node, Embedding):
-            return _looked_up(node, emitted[node.inputs[0]], names)
         if not isinstance(node, Conv) or is_depthwise(node) or len(node.window.kernel) > PLANE:
             return (node,)
         source = emitted[node.inputs[0]]
@@ -31,14 +28,6 @@ def lower(graph: Graph) -> Graph:
         return unfold, Dense.of(node.name, unfold, dense_weight(node), node.bias)
 
     return verify(each(graph, rewrite))
-
-
-def _looked_up(node: Embedding, source: Node, names: Names) -> tuple[Node, ...]:
-    x, columns = source.type, node.table.shape[1]
-    index = Reshape.of(names(f"{node.name}_index"), source, (*x.shape, 1))
-    repeated = Take.of(names(f"{node.name}_repeated"), index, len(x.shape), np.zeros(columns, np.int64))
-    reached = node.table[x.lo - node.lo : x.hi - node.lo + 1]
-    return index, repeated, Table.of(node.name, repeated, reached.T)
 
 
 def unfolded_dense(node: Conv, x: Type) -> tuple[Dense, Type]:

@@ -16,7 +16,7 @@ from lutwright.errors import PlanError
 from lutwright.frontend.device import Device
 from lutwright.frontend.ir import Graph, Node, Type
 from lutwright.frontend.lowering import slides
-from lutwright.frontend.nodes import Concat, Dense, Unfold
+from lutwright.frontend.nodes import Concat, Dense, Embedding, Unfold
 from lutwright.frontend.planning import NodePlan, Plan
 from lutwright.hdl.assembly import origin, work
 from lutwright.hdl.beats import Beats
@@ -88,6 +88,8 @@ class Search:
                 self.options[node.name] = self._windows(node, *self.graph.types(node))
             elif isinstance(node, Move):
                 self.options[node.name] = self._moves(node, *self.graph.types(node))
+            elif isinstance(node, Embedding):
+                self.options[node.name] = self._embeddings(node, *self.graph.types(node))
 
     @property
     def limits(self) -> dict[str, float]:
@@ -164,6 +166,15 @@ class Search:
             )
         (name,) = units(node, x)
         return [Option(name, Folding(n, n), unit_cost(node, (x,), n, self.device, name)) for n in lanes]
+
+    def _embeddings(self, node: Embedding, x: Type) -> list[Option]:
+        """One index at a time, and any elements of its vector."""
+        fold = self.folds.get(node.name)
+        if fold is not None and fold.simd != 1:
+            raise PlanError(f"--fold {node.name} must take one index at a time, such as {fold.pe}x1, not {fold}")
+        lanes = useful_parts(node.type.channels) if fold is None else [fold.pe]
+        (name,) = units(node, x)
+        return [Option(name, Folding(n, 1), unit_cost(node, (x,), n, self.device, name)) for n in lanes]
 
     def candidates(self) -> list[int]:
         """Every interval that some option has, ascending."""

@@ -14,7 +14,7 @@ from lutwright.hdl.units import built
 
 @lru_cache(4096)
 def unit_cost(node: Node, inputs: tuple[Type, ...], lanes: int, device: Device, name: str = "") -> Cost:
-    """What is no engine's, with `lanes` lanes in; `name` is one of `hdl.units.units`."""
+    """What is no engine's, as `hdl.units.built` makes it."""
     return built(node, inputs, lanes, name).cost(device)
 
 

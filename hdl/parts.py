@@ -14,6 +14,7 @@ from lutwright.frontend.nodes import (
     Concat,
     Conv,
     Dense,
+    Embedding,
     Multiply,
     Pool,
     Table,
@@ -66,16 +67,19 @@ def planned(node: Node, plan: Plan) -> NodePlan:
             raise PlanError(f"a parallel '{node.name}' must have {node.type.channels} lanes out, not {choice.folding}")
     elif isinstance(node, SAME_LANES) and choice.folding.pe != choice.folding.simd:
         raise PlanError(f"'{node.name}' must have as many lanes out as in, not {choice.folding}")
+    elif isinstance(node, Embedding) and choice.folding.simd != 1:
+        raise PlanError(f"'{node.name}' must take one index at a time, not {choice.folding.simd}")
     return choice
 
 
 def computing(node: Node, inputs: Sequence[Type], plan: Plan) -> Part:
     """The component that computes `node` of inputs of these Types as `plan` has it."""
-    if not isinstance(node, Dense | SAME_LANES | ArgMax):
+    if not isinstance(node, Dense | SAME_LANES | ArgMax | Embedding):
         raise GraphError(f"there is no hardware for '{node.name}', a {type(node).__name__} of {inputs[0]}")
     choice, (x, *_) = planned(node, plan), inputs
     if not isinstance(node, Dense):
-        unit = built(node, inputs, choice.folding.simd, choice.engine)
+        lanes = choice.folding.pe if isinstance(node, Embedding) else choice.folding.simd
+        unit = built(node, inputs, lanes, choice.engine)
         return Part(node.name, unit, unit.cost(plan.device), node.name)
     if choice.engine not in engines():
         known = ", ".join(engines())

@@ -13,6 +13,7 @@ from lutwright.frontend.nodes import (
     Clamp,
     Concat,
     Conv,
+    Embedding,
     Multiply,
     Pad,
     Pool,
@@ -26,6 +27,7 @@ from lutwright.frontend.nodes import (
 from lutwright.hdl.argmax import ArgMaxUnit
 from lutwright.hdl.branch import Concatenate, Elementwise
 from lutwright.hdl.clamp import ClampUnit
+from lutwright.hdl.embedding import EmbeddingUnit
 from lutwright.hdl.fixed_point import fixed_point
 from lutwright.hdl.line_window import PARALLEL, LineWindow, is_parallel
 from lutwright.hdl.pool import SEPARATE, PoolReduce, is_separate
@@ -52,7 +54,7 @@ def units(node: Node, x: Type) -> tuple[str, ...]:
 
 
 def built(node: Node, inputs: Sequence[Type], lanes: int, name: str = "") -> Unit:
-    """The component of that name, one of `units`, with `lanes` lanes in.
+    """The component of that name, one of `units`, with `lanes` lanes in, or out of an Embedding.
 
     GraphError if there is none, PlanError if it can't be built so.
     """
@@ -71,6 +73,8 @@ def _unit(node: Node, inputs: Sequence[Type], lanes: int, name: str) -> Unit:
             return ThresholdUnit(node, x, lanes)
         case Table():
             return TableUnit(node, x, lanes)
+        case Embedding():
+            return EmbeddingUnit(node, x, lanes)
         case Clamp():
             return ClampUnit(node, x, lanes)
         case ArgMax():

@@ -12,7 +12,7 @@ from lutwright.errors import LutwrightError, OptionError, PlanError
 from lutwright.frontend.device import DEVICES, device
 from lutwright.frontend.ir import Graph, Input, Node, Type
 from lutwright.frontend.model import load
-from lutwright.frontend.nodes import Conv, Dense, MatMul, Pool, Reshape
+from lutwright.frontend.nodes import Conv, Dense, Embedding, MatMul, Pool, Reshape
 from lutwright.frontend.nodes.windows import Window
 from lutwright.frontend.plan import parse_fold, parse_goal, parse_pin, plan
 from lutwright.frontend.planning import Fps, Goal, Latency, Plan, Smallest
@@ -201,6 +201,23 @@ def test_nodes_without_hardware_are_all_named() -> None:
     nodes = (x, deep, flat, pool, left, right, MatMul.of("both", left, right))
     with pytest.raises(PlanError, match=r"'deep' \(Conv\) must slide.*; 'both' \(MatMul of \(1, 3\) by"):
         plan(Graph(nodes, "both"), device("ecp5-25k"))
+
+
+def test_embeddings_give_as_many_elements_at_once_as_the_goal_asks() -> None:
+    rng = np.random.default_rng(0)
+    x = Input("in", (), Type((6,), 0, 19))
+    rows = Embedding.of("rows", x, rng.integers(-2, 2, (20, 12)), 0)
+    flat = Reshape.of("flat", rows, (72,))
+    graph = Graph((x, rows, flat, Dense.of("fc", flat, rng.choice((-1, 1), (4, 72)))), "fc")
+    ecp5 = device("ecp5-25k")
+    lanes = {
+        goal: plan(graph, ecp5, goal, clock_mhz=CLOCK).nodes["rows"].folding
+        for goal in (Smallest(), Fps(CLOCK * 1e6 / 24), Latency())
+    }
+    assert lanes == {Smallest(): Folding(1, 1), Fps(CLOCK * 1e6 / 24): Folding(3, 1), Latency(): Folding(12, 1)}
+    assert plan(graph, ecp5, folds={"rows": Folding(4, 1)}).nodes["rows"].folding == Folding(4, 1)
+    with pytest.raises(PlanError, match="--fold rows must take one index at a time, such as 4x1, not 4x2"):
+        plan(graph, ecp5, folds={"rows": Folding(4, 2)})
 
 
 @pytest.mark.parametrize(("groups", "name"), [(1, r"'nothing_window' \(Unfold\)"), (2, r"'nothing' \(Conv\)")])

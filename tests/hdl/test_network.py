@@ -9,7 +9,7 @@ from amaranth.sim import Simulator, SimulatorContext
 
 from lutwright.errors import GraphError, LutwrightError, PlanError
 from lutwright.frontend.ir import Graph, Input, Node, Type
-from lutwright.frontend.nodes import ArgMax, Dense, MatMul, Reshape, Table
+from lutwright.frontend.nodes import ArgMax, Dense, Embedding, MatMul, Reshape, Table
 from lutwright.frontend.planning import NodePlan, Plan
 from lutwright.hdl.engines.base import Folding
 from lutwright.hdl.network import Network
@@ -85,14 +85,15 @@ def single(kind: str) -> tuple[Graph, Plan]:
     nodes: dict[str, Node] = {
         "threshold": threshold("node", x, 3, rng),
         "table": Table.of("node", x, rng.integers(-9, 9, (7, 8))),
+        "embedding": Embedding.of("node", x, rng.integers(-9, 9, (8, 5)), 0),
         "argmax": ArgMax.of("node", x),
         "dense": Dense.of("node", x, rng.integers(-2, 3, (5, 7))),
     }
-    pe = {"argmax": 1}.get(kind, 3)
-    return Graph((x, nodes[kind]), "node"), Plan(DEVICE, {"node": NodePlan("multiply", Folding(pe, 3))})
+    folding = {"argmax": Folding(1, 3), "embedding": Folding(3, 1)}.get(kind, Folding(3, 3))
+    return Graph((x, nodes[kind]), "node"), Plan(DEVICE, {"node": NodePlan("multiply", folding)})
 
 
-@pytest.mark.parametrize("kind", ["threshold", "table", "argmax", "dense"])
+@pytest.mark.parametrize("kind", ["threshold", "table", "embedding", "argmax", "dense"])
 def test_one_node(kind: str) -> None:
     equals_graph(*single(kind), seed=3)
 
@@ -119,6 +120,7 @@ def refusals() -> list[tuple[str, Graph, Plan, type[LutwrightError], str]]:
     aside = Dense.of("aside", x, np.ones((4, 4), dtype=np.int64))
     both = MatMul.of("both", square := Reshape.of("square", x, (2, 2)), square)
     step = threshold("step", x, 1, np.random.default_rng(0))
+    rows = Embedding.of("rows", x, np.arange(24).reshape(8, 3), 0)
 
     def plan(name: str, engine: str = "multiply", pe: int = 1, simd: int = 1) -> Plan:
         return Plan(DEVICE, {name: NodePlan(engine, Folding(pe, simd))})
@@ -132,6 +134,7 @@ def refusals() -> list[tuple[str, Graph, Plan, type[LutwrightError], str]]:
         ("unfit engine", Graph((x, dense), "dense"), plan("dense", "xnor"), PlanError, "can't compute 'dense'"),
         ("zero lanes", Graph((x, dense), "dense"), plan("dense", pe=0), PlanError, "'dense' must be at least 1x1"),
         ("lanes", Graph((x, step), "step"), plan("step", "", 1, 2), PlanError, "'step'"),
+        ("indices", Graph((x, rows), "rows"), plan("rows", "", 3, 2), PlanError, "'rows' must take one index"),
     ]
 
 
