@@ -17,6 +17,7 @@ from lutwright.hdl.arith import adder_tree, signed_digits, tree_depth, typed
 from lutwright.hdl.beats import Beats
 from lutwright.hdl.engines.base import Cost
 from lutwright.hdl.engines.multiply import in_dsp
+from lutwright.hdl.registers import Registers
 from lutwright.hdl.rom import concatenated, rom, rom_cost
 from lutwright.hdl.tokens import Stage, Stages, fork, join, pipeline, turns
 from lutwright.hdl.unit import Unit
@@ -160,12 +161,7 @@ class Elementwise(Joint):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         there, advance = self.together(m)
-
-        def registered(value: Value, name: str = "sum", data: bool = True) -> Signal:
-            register = Signal.like(value, name=name, reset_less=data)
-            with m.If(advance):
-                m.d.sync += register.eq(value)
-            return register
+        registered = Registers(m, advance)
 
         folds = self.o_beats.per_vector
         fold = Signal(range(folds))
@@ -191,7 +187,7 @@ class Elementwise(Joint):
             y = Signal(self.o_beats.shape, name=f"y{lane}", reset_less=True)
             m.d.comb += self.o.payload.data[lane].eq(y)
             with m.If(advance):
-                m.d.sync += y.eq(adder_tree(m, terms, registered))
+                m.d.sync += y.eq(adder_tree(m, terms, lambda value: registered(value, "sum")))
                 if lane >= self.lanes - spare:  # the last fold has no such channel
                     with m.If(final):
                         m.d.sync += y.eq(0)

@@ -16,6 +16,7 @@ from lutwright.hdl.beats import Beats
 from lutwright.hdl.block_registers import FAMILIES
 from lutwright.hdl.engines.base import Cost
 from lutwright.hdl.engines.multiply import in_dsp
+from lutwright.hdl.registers import Registers
 from lutwright.hdl.rom import concatenated, rom, rom_cost
 from lutwright.hdl.tokens import Stages, pipeline
 from lutwright.hdl.unit import Unit
@@ -94,12 +95,7 @@ class WindowReduce(Unit):
         wiring.connect(m, wiring.flipped(self.i), self.window.i)
         source, advance = self.window.o, Signal()
         m.d.comb += [advance.eq(~self.o.valid | self.o.ready), source.ready.eq(advance)]
-
-        def registered(value: Value, name: str, data: bool = True) -> Signal:
-            register = Signal.like(value, name=name, reset_less=data)
-            with m.If(advance):
-                m.d.sync += register.eq(value)
-            return register
+        registered = Registers(m, advance)
 
         place, block = Signal(range(self.places)), Signal(range(self.blocks))
         address = Signal(range(self.places * self.blocks))

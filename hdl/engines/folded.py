@@ -13,6 +13,7 @@ from lutwright.frontend.nodes import Dense
 from lutwright.hdl.arith import adder_tree, tree_depth
 from lutwright.hdl.beats import Beats
 from lutwright.hdl.engines.base import Folding, StreamComponent
+from lutwright.hdl.registers import Registers
 from lutwright.hdl.replay import ReplayBuffer
 from lutwright.hdl.rom import concatenated, rom
 from lutwright.hdl.tokens import Stages, pipeline
@@ -106,12 +107,7 @@ class FoldedDense(StreamComponent):
             source = self.replay.o
         advance = Signal()
         m.d.comb += [advance.eq(~self.o.valid | self.o.ready), source.ready.eq(advance)]
-
-        def registered(value: Value, name: str, data: bool = True) -> Signal:
-            register = Signal.like(value, name=name, reset_less=data)
-            with m.If(advance):
-                m.d.sync += register.eq(value)
-            return register
+        registered = Registers(m, advance)
 
         beat, fold, address = Signal(range(self.sf)), Signal(range(self.nf)), Signal(range(self.nf * self.sf))
         tail, final = beat == self.sf - 1, fold == self.nf - 1
