@@ -1,33 +1,44 @@
 """The README's table of boards: every bitstream built for real, as Markdown.
 
-Run: python benchmarks/boards.py (with LUTWRIGHT_MODELS for the shared models; without them only the example).
+Run: python benchmarks/boards.py [--only NAME …] (with LUTWRIGHT_MODELS for the shared models; without them only the
+example). Convolutional networks are built for the largest board. All together take an hour and a half.
 """
 
 from __future__ import annotations
 
-import os
+import argparse
 import tempfile
 from pathlib import Path
+
+from conv_networks import CASES as CONVOLUTIONAL
+from conv_networks import MODELS, grid, samples
 
 from lutwright import flow
 from lutwright.boards.base import boards
 from lutwright.errors import LutwrightError
 
 ROOT = Path(__file__).parents[1]
-MODELS = Path(os.environ.get("LUTWRIGHT_MODELS", ROOT.parent / "shared" / "models"))
-CASES = {
+DENSE = {
     "digits": (ROOT / "examples" / "digits" / "digits.onnx", ROOT / "examples" / "digits" / "test.npz"),
     "tfc_1w1a": (MODELS / "tfc_1w1a" / "model.onnx", MODELS / "tfc_1w1a" / "case.npz"),
 }
+LARGEST = "ulx3s_85f"
+FRAMES = 100  # in the proof of the Verilog
+CONVOLUTIONAL_FRAMES = 5
 HEAD = ("network", "board", "LUT", "FF", "BRAM", "DSP", "Fmax, MHz", "clock, MHz", "cycles", "frames/s", "latency, µs",
         "tools, s")  # fmt: skip
 
 
-def row(name: str, model: Path, samples: Path, board: str) -> list[str]:
+def row(name: str, board: str) -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
-        options = flow.Options(board=board)
+        if name in DENSE:
+            (model, data), of_input, frames = DENSE[name], None, FRAMES
+        else:
+            model, of_input, frames = MODELS / name / "model.onnx", grid(name), CONVOLUTIONAL_FRAMES
+            data = samples(name, frames, Path(folder))
+        options = flow.Options(board=board, grid=of_input)
         try:
-            facts = flow.build(model, options, samples, 100, Path(folder), lambda *_: None)
+            facts = flow.build(model, options, data, frames, Path(folder) / "build", lambda *_: None)
         except LutwrightError as error:
             return [name, board, str(error)]
     return [
@@ -38,10 +49,14 @@ def row(name: str, model: Path, samples: Path, board: str) -> list[str]:
 
 
 def main() -> None:
-    print("| " + " | ".join(HEAD) + " |\n" + "|" + " --- |" * len(HEAD))
-    for name, (model, samples) in CASES.items():
-        for board in boards() if model.exists() else ():
-            print("| " + " | ".join(row(name, model, samples, board)) + " |", flush=True)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="+", choices=(*DENSE, *CONVOLUTIONAL), help="these networks")
+    chosen = parser.parse_args().only or (*DENSE, *CONVOLUTIONAL)
+    print("| " + " | ".join(HEAD) + " |\n" + "|" + " --- |" * len(HEAD), flush=True)
+    for name in chosen:
+        model = DENSE[name][0] if name in DENSE else MODELS / name / "model.onnx"
+        for board in (boards() if name in DENSE else (LARGEST,)) if model.exists() else ():
+            print("| " + " | ".join(row(name, board)) + " |", flush=True)
 
 
 if __name__ == "__main__":
