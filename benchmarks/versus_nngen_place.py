@@ -6,7 +6,6 @@ import json
 import shutil
 import subprocess
 import sys
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,20 +66,16 @@ class Wrapped(Elaboratable):
 def mapped(source: Path, clock: str, device: Device) -> tuple[Resources, Ports]:
     """Synthesize the module CORE of a Verilog or RTLIL file by itself; its netlist goes to mapped.il beside it."""
     folder = source.parent
-    reader = "read_rtlil" if source.suffix == ".il" else "read_verilog"
-    yosys.run(
-        f"{reader} {source.name}\n{synth.command(device)} -top {CORE}\nwrite_json mapped.json\n"
-        f"select {CORE}\nwrite_rtlil -selected mapped.il\n",
-        folder,
-    )
-    module = json.loads((folder / "mapped.json").read_text())["modules"][CORE]
-    cells = Counter(cell["type"] for cell in module["cells"].values() if not cell["type"].startswith("$"))
+    if source.suffix == ".v":
+        yosys.run(f"read_verilog {source.name}\nhierarchy -top {CORE}\nproc\nwrite_rtlil core.il\n", folder)
+    module = synth.mapped(folder, "core.il", CORE, device)[CORE]
+    yosys.run(f"read_json netlist.json\nselect {CORE}\nwrite_rtlil -selected mapped.il\n", folder)
     sides = [
         {name: len(port["bits"]) for name, port in module["ports"].items() if port["direction"] == side}
         for side in ("input", "output")
     ]
     del sides[0][clock]
-    return Resources.of(cells), Ports(*sides)
+    return synth.counted(module), Ports(*sides)
 
 
 def placed(folder: Path, clock: str, ports: Ports, device: Device) -> float | None:
