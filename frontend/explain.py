@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from lutwright.frontend.device import DEVICES
 from lutwright.frontend.planning import Fps, Goal, Latency, Smallest
 from lutwright.frontend.search import Search, Solution, amounts
+from lutwright.hdl.assembly import Placed
+from lutwright.hdl.branch import Joint
+from lutwright.hdl.fifo import Fifo, Slice
 from lutwright.hdl.network import Network
 
 AIMS = {
@@ -28,11 +31,17 @@ def explain(
             f"{step.node.name}: {step.option.engine} {step.option.folding}, {step.cost.cycles} cycles a frame, "
             f"{step.cost.luts} LUT, {step.cost.brams} BRAM, {step.cost.dsps} DSP."
         )
-    for part in network.parts:
-        if part.kind == "Fifo":
+    for place in network.placed:
+        part = place.part
+        if isinstance(part.component, Fifo):
+            why = (
+                "the other branch has caught up"
+                if _joins(network, place)
+                else "the node takes them, which come in bursts"
+            )
             yield (
-                f"{part.name}: {part.component.depth} beats of {part.component.i_beats.bits} bits wait until the other "
-                f"branch has caught up, {part.cost.brams} BRAM."
+                f"{part.name}: {part.component.depth} beats of {part.component.i_beats.bits} bits wait until {why}, "
+                f"{part.cost.brams} BRAM."
             )
     timing, cost = network.timing(), network.cost
     at_clock = f", {clock_mhz * 1e6 / timing.interval:,.0f} frames/s at {clock_mhz:g} MHz" if clock_mhz else ""
@@ -65,6 +74,13 @@ def explain(
     ]
     on = f"it fits {', '.join(others)}" if others else "it fits none of the known devices"
     yield f"Twice the speed needs {_percent(need)}, which does not fit by {' and '.join(lacking)}; {on}."
+
+
+def _joins(network: Network, queue: Placed) -> bool:
+    """Whether streams meet in the node behind a queue."""
+    (reader,) = (place for place in network.placed if any(wire.part == queue.number for wire in place.takes))
+    part = reader.part.component
+    return _joins(network, reader) if isinstance(part, Slice) else isinstance(part, Joint)
 
 
 def _reaches(search: Search, name: str, interval: int) -> bool:

@@ -23,6 +23,7 @@ from lutwright.frontend.search import Room, Search, Solution, amounts
 from lutwright.hdl.engines.base import Cost, Folding
 from lutwright.hdl.network import Network
 from lutwright.hdl.pool import SEPARATE
+from lutwright.hdl.sizing import sized
 
 BUFFERED = "pool"  # a Pool with a buffer of its input, which evens bursts out
 HOST_LINK = Cost(700, 500, 3, 0, 0)
@@ -62,27 +63,51 @@ def plan(
     tried: Network | None = None
     for share in SLACK:
         chosen = _choice(search, candidates, goal, clock_mhz, share)
-        if chosen is None:
-            break
-        made = chosen.plan
-        tried = Network(graph, made)
-        if search.fits(tried.cost):
-            timing = tried.timing()
+        while chosen is not None:
+            made, tried = chosen.plan, Network(graph, chosen.plan)
+            if not search.fits(tried.cost):
+                break
             if bursts := _bursts(search, chosen, tried, goal):
                 with suppress(PlanError):
                     pins = {**search.engines, **dict.fromkeys(bursts, BUFFERED)}
                     other = plan(graph, device, goal, engines=pins, folds=folds, clock_mhz=clock_mhz, board=board)
                     found = Network(graph, other).timing()
-                    if found.interval < timing.interval and (goal != Latency() or found.latency <= timing.latency):
+                    if found.interval < tried.timing().interval and (
+                        goal != Latency() or found.latency <= tried.timing().latency
+                    ):
                         return other
-            if isinstance(goal, Fps) and clock_mhz and timing.interval * goal.frames_per_second > clock_mhz * 1e6:
+            made, tried = _evened(search, chosen, tried, goal)
+            if _reached(tried, goal, clock_mhz):
+                return replace(made, explanation=tuple(explain(search, chosen, tried, goal, clock_mhz)))
+            # Nodes that wait for one another take longer than the slowest of them: a faster choice may be in time.
+            faster = search.solve(chosen.cost.cycles - 1, room=Room(share)) if chosen.cost.cycles > 1 else None
+            if faster is None or not faster.fits(Room(share)):
                 raise PlanError(
-                    f"--fps must be within reach: {goal.frames_per_second:,.0f} frames/s, but the plan that has no "
-                    f"slower node takes {timing.interval} cycles a frame, as nodes wait for one another. "
-                    "Ask for more or for less"
+                    f"--fps must be within reach, but the fastest plan that fits {device.name} takes "
+                    f"{tried.timing().interval} cycles a frame, as nodes wait for one another. Ask for less, a faster "
+                    "--clock, or a larger device"
                 )
-            return replace(made, explanation=tuple(explain(search, chosen, tried, goal, clock_mhz)))
+            chosen = faster
+        if chosen is None:
+            break
     raise PlanError(_too_big(search, tried.cost if tried else None))
+
+
+def _evened(search: Search, chosen: Solution, network: Network, goal: Goal | None) -> tuple[Plan, Network]:
+    """A choice with queues that keep its nodes from waiting for one another, where they do and the queues fit."""
+    if not isinstance(goal, Smallest | Latency) and network.timing().interval > network.cost.cycles:
+        made = sized(search.graph, chosen.bare, even=True)
+        evened = Network(search.graph, made)
+        if search.fits(evened.cost) and evened.timing().interval < network.timing().interval:
+            return made, evened
+    return chosen.plan, network
+
+
+def _reached(network: Network, goal: Goal | None, clock_mhz: float | None) -> bool:
+    """Whether the network, in which nodes may wait for one another, is as fast as asked."""
+    if not isinstance(goal, Fps) or clock_mhz is None:
+        return True
+    return network.timing().interval * goal.frames_per_second <= clock_mhz * 1e6
 
 
 def _bursts(search: Search, chosen: Solution, network: Network, goal: Goal | None) -> list[str]:

@@ -41,7 +41,8 @@ class NodePlan:
 class Plan:
     """`nodes` names every node but Input and Reshape; `explanation` says line by line why these foldings.
 
-    `queues`: beats, by `node:input`, that wait where streams meet; 0 is no queue (`lutwright.hdl.sizing`).
+    `queues`: beats, by `node:input`, that wait before nodes, all where streams meet among them; 0 is no queue
+    (`lutwright.hdl.sizing`).
     """
 
     device: Device

@@ -313,10 +313,15 @@ class Solution:
     def nodes(self) -> dict[str, NodePlan]:
         return {step.node.name: NodePlan(step.option.engine, step.option.folding) for step in self.steps}
 
+    @property
+    def bare(self) -> Plan:
+        """The plan of this choice, without any queues."""
+        return Plan(self.search.device, self.nodes)
+
     @cached_property
     def plan(self) -> Plan:
-        """The plan of this choice, with its queues."""
-        return sized(self.search.graph, Plan(self.search.device, self.nodes))
+        """The same with the queues where streams meet."""
+        return sized(self.search.graph, self.bare)
 
     @cached_property
     def latency(self) -> int:

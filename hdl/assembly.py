@@ -16,6 +16,7 @@ from lutwright.frontend.planning import Plan
 from lutwright.hdl.adapt import adapters
 from lutwright.hdl.beats import Beats
 from lutwright.hdl.branch import Fork, Joint
+from lutwright.hdl.engines.base import StreamComponent
 from lutwright.hdl.fifo import Fifo, Slice
 from lutwright.hdl.guard import FrameGuard
 from lutwright.hdl.parts import Part, computing
@@ -69,13 +70,8 @@ def work(graph: Graph) -> tuple[Node, ...]:
     return nodes
 
 
-def is_joint(node: Node) -> bool:
-    """Whether streams meet in it."""
-    return len(node.inputs) > 1
-
-
 def queue_name(node: str, index: int) -> str:
-    """The name, in a plan, of the queue before an input of a node with several."""
+    """The name, in a plan, of the queue before an input of a node."""
     return f"{node}:{index}"
 
 
@@ -93,14 +89,37 @@ class Assembly:
         self.computing = {node.name: computing(node, self.graph.types(node), self.plan) for node in nodes}
 
     @property
-    def queues(self) -> dict[str, Beats]:
-        """The queues that this network may need, by name, and what they hold."""
+    def edges(self) -> dict[str, Beats]:
+        """The places where a queue can be, by its name, and what it holds: before every input of every node."""
         return {
             queue_name(name, index): beats
             for name, part in self.computing.items()
-            if is_joint(self.graph[name]) and isinstance(part.component, Joint)
+            for index, beats in enumerate(_inputs(part.component))
+        }
+
+    @property
+    def queues(self) -> dict[str, Beats]:
+        """Those where streams meet, which this network may need to go on at all."""
+        return {
+            queue_name(name, index): beats
+            for name, part in self.computing.items()
+            if isinstance(part.component, Joint)
             for index, beats in enumerate(part.component.inputs)
         }
+
+    @property
+    def bottleneck(self) -> int:
+        """The cycles a frame of the slowest part."""
+        return max(place.part.cost.cycles for place in self.placed({}))
+
+    def streams(self, depths: Mapping[str, int]) -> tuple[Tokens, int, int, dict[str, int]]:
+        """The token model with queues of `depths` beats, the beats of a frame in and out, and the queues' stages."""
+        parts = self.placed(depths)
+        first, last = parts[0].part.component, parts[-1].part.component
+        tokens, stages = weave(parts)
+        names = [name for name in self.edges if depths.get(name)]
+        queues = dict(zip(names, stages.values(), strict=True))  # both in the order of the nodes
+        return tokens, first.i_beats.per_frame, last.o_beats.per_frame, queues
 
     def placed(self, depths: Mapping[str, int]) -> list[Placed]:
         """All parts in topological order, with queues of `depths` beats, of which 0 is none."""
@@ -130,8 +149,7 @@ class Assembly:
         offer(self.graph.input.name, place("guard", FrameGuard(beats), Wire(-1, "i", beats)))
         for name, part in self.computing.items():
             component, takes = part.component, list[Wire]()
-            wanted = component.inputs if isinstance(component, Joint) else (component.i_beats,)
-            for index, (source, target) in enumerate(zip(self.graph[name].inputs, wanted, strict=True)):
+            for index, (source, target) in enumerate(zip(self.graph[name].inputs, _inputs(component), strict=True)):
                 wire = free[origin(self.graph, source)].pop(0)
                 for adapter in adapters(wire.beats, target):
                     wire = place(f"{name}_{type(adapter).__name__.lower()}", adapter, wire)
@@ -141,6 +159,10 @@ class Assembly:
             parts.append(Placed(len(parts), part, tuple(takes)))
             offer(name, Wire(len(parts) - 1, "o", component.o_beats))
         return sliced(parts, device)
+
+
+def _inputs(component: StreamComponent) -> tuple[Beats, ...]:
+    return component.inputs if isinstance(component, Joint) else (component.i_beats,)
 
 
 def sliced(parts: Sequence[Placed], device: Device) -> list[Placed]:

@@ -12,7 +12,7 @@ from lutwright.frontend.planning import Plan
 from lutwright.hdl.assembly import Assembly, check_queues, named, weave
 from lutwright.hdl.engines.base import Cost, StreamComponent
 from lutwright.hdl.parts import Part
-from lutwright.hdl.timing import Course, Timing, course
+from lutwright.hdl.timing import Course, Timing, measure
 from lutwright.hdl.tokens import Tokens
 
 
@@ -52,12 +52,16 @@ class Network(StreamComponent):
 
     def timing(self) -> Timing:
         """Latency and interval in cycles, exact: equal to simulation."""
-        return self.course.timing
+        return self._timing
+
+    @cached_property
+    def _timing(self) -> Timing:
+        return measure(self.tokens(), self.i_beats.per_frame, self.o_beats.per_frame, self.cost.cycles)
 
     @cached_property
     def course(self) -> Course:
         """The cycle of every frame's last beat, as exact."""
-        return course(self.tokens(), self.i_beats.per_frame, self.o_beats.per_frame)
+        return Course(self.tokens(), self.i_beats.per_frame, self.o_beats.per_frame)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

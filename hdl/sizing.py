@@ -1,70 +1,118 @@
-"""The depths of the queues before nodes where streams meet, from the token model.
+"""The depths of the queues before nodes, from the token model.
 
 The network is a Kahn process network: every component takes and gives beats in an order that no timing changes, and a
 bounded queue is one more such order. So whether it deadlocks does not depend on when anything stalls: a network that
-runs for ever with source and sink that never stall (which is seen, as its state repeats) runs at any stalls.
+runs for ever at some pace of its source (which is seen, as its state repeats) runs at any stalls.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
-from functools import cache, partial
+from functools import partial
 
 from lutwright.errors import PlanError
 from lutwright.frontend.ir import Graph
 from lutwright.frontend.planning import Plan
-from lutwright.hdl.assembly import Assembly, Placed, weave
-from lutwright.hdl.timing import Timing, measure
+from lutwright.hdl.assembly import Assembly
+from lutwright.hdl.steps import Machine
+from lutwright.hdl.timing import keeps_up, measure
 
 AMPLE = 4  # frames in a queue that never hinders
 SHALLOWEST = 2
 
 
-def sized(graph: Graph, plan: Plan) -> Plan:
+def sized(graph: Graph, plan: Plan, even: bool = False) -> Plan:
     """The plan with the least depths at which latency and interval are those of queues without bounds.
 
-    No single depth can be less; 0 is no queue.
+    Queues stand where streams meet. If `even`, and nodes wait for one another since some take or give their beats in
+    bursts, there are queues at a few other places too, so that the interval is that of the slowest node. No single
+    depth can be less, and no single place be spared; 0 is no queue.
     """
     assembly = Assembly(graph, plan)
-    depths = {name: AMPLE * beats.per_frame + SHALLOWEST for name, beats in assembly.queues.items()}
+    ample = {name: AMPLE * beats.per_frame + SHALLOWEST for name, beats in assembly.edges.items()}
+    depths = {name: depth for name, depth in ample.items() if name in assembly.queues}
+    pace = assembly.bottleneck
+    trial = Trial(assembly, pace)
+    if even and trial(depths) is None and trial(ample) is not None:
+        deepest = trial.peaks(ample)
+        bits = {name: beats.bits * deepest[name] for name, beats in assembly.edges.items()}
+        depths = _spared(ample, sorted(ample.keys() - depths.keys(), key=lambda name: (bits[name], name)), trial)
     if not depths:
         return plan
-    best = _timing(assembly.placed(depths))
+    if trial(depths) is None:
+        tokens, beats_in, beats_out, _ = assembly.streams(depths)
+        pace = measure(tokens, beats_in, beats_out, pace).interval
+        trial = Trial(assembly, pace)
+    best = trial(depths)
+    if best is None:  # no steady state is found at that pace: nothing shallower can be told to be enough
+        return replace(plan, queues=depths)
+    return replace(plan, queues=_shallow(trial.peaks(depths), trial, best))
 
-    @cache  # the last round asks what the one before asked
-    def all_enough(tried: tuple[int, ...]) -> bool:
-        try:
-            timing = _timing(assembly.placed(dict(zip(depths, tried, strict=True))))
-        except PlanError:  # a deadlock
-            return False
-        return timing.latency <= best.latency and timing.interval <= best.interval
+
+class Trial:
+    """The latency of a network with queues of some depths, none if it does not take a frame every `pace` cycles."""
+
+    def __init__(self, assembly: Assembly, pace: int) -> None:
+        self.assembly, self.pace = assembly, pace
+        self.known: dict[tuple[frozenset[tuple[str, int]], float], tuple[int | None, dict[str, int]]] = {}
+
+    def __call__(self, depths: Mapping[str, int], most: float = math.inf) -> int | None:
+        """None as well where the latency is above `most`."""
+        return self._run(depths, most)[0]
+
+    def peaks(self, depths: Mapping[str, int]) -> dict[str, int]:
+        """Depths that hinder no more than `depths` do, as the queues are never that full."""
+        return self._run(depths, math.inf)[1]
+
+    def _run(self, depths: Mapping[str, int], most: float) -> tuple[int | None, dict[str, int]]:
+        key = frozenset((name, depth) for name, depth in depths.items() if depth), most
+        if key not in self.known:
+            tokens, beats_in, beats_out, queues = self.assembly.streams(depths)
+            machine, latency = Machine(tokens), None
+            with suppress(PlanError):  # a deadlock
+                latency = keeps_up(machine, beats_in, beats_out, self.pace, most)
+            peaks = {name: int(machine.peaks[stage]) + 2 for name, stage in queues.items()}
+            self.known[key] = latency, peaks
+        return self.known[key]
+
+
+def _spared(depths: Mapping[str, int], places: Sequence[str], trial: Trial) -> dict[str, int]:
+    """The same without the queues at those of `places` that can be spared, the first ones first."""
+    less = {name: depth for name, depth in depths.items() if name not in places}
+    if not places or trial(less) is not None:
+        return less
+    if len(places) == 1:
+        return dict(depths)
+    half = (len(places) + 1) // 2
+    return _spared(_spared(depths, places[:half], trial), places[half:], trial)
+
+
+def _shallow(depths: Mapping[str, int], trial: Trial, best: int) -> dict[str, int]:
+    """The least depths at which the network keeps up with its latency at most `best`."""
 
     def enough(name: str, depth: int) -> bool:
-        return all_enough(tuple((depths | {name: depth}).values()))
+        return trial({**depths, name: depth}, best) is not None
 
-    settled = dict.fromkeys(depths, -1)
+    settled, depths = dict[str, int](), dict(depths)
     while depths != settled:  # a queue may do with less once another has become less
         settled = dict(depths)
         for name in depths:
             depths[name] = _least(depths[name], partial(enough, name))
-    return replace(plan, queues=depths)
+    return depths
 
 
 def _least(high: int, enough: Callable[[int], bool]) -> int:
-    """The least depth that is enough, where `high` is: first upwards, since most are shallow."""
+    """The least depth that is enough, where `high` is: none, or found from there downwards."""
     if high == 0 or enough(0):
         return 0
-    low, reach = SHALLOWEST, SHALLOWEST
+    low, step = SHALLOWEST, 1
     while low < high:
-        tried = min(reach, high - 1) if reach else (low + high) // 2
+        tried = max(low, high - step) if step else (low + high) // 2
         if enough(tried):
-            high, reach = tried, 0
+            high, step = tried, 2 * step
         else:
-            low, reach = tried + 1, 2 * reach
+            low, step = tried + 1, 0
     return high
-
-
-def _timing(parts: Sequence[Placed]) -> Timing:
-    first, last = parts[0].part.component, parts[-1].part.component
-    return measure(weave(parts)[0], first.i_beats.per_frame, last.o_beats.per_frame)

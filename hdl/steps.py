@@ -44,8 +44,9 @@ class Machine:
         for index, stage in enumerate(stages):
             if stage.kind is Kind.PIPELINE:
                 self.state[index, 2] = stage.parameters[2]
-        # In a frame, beats taken so far; those given; the cycle; frames taken.
-        self.counts = np.zeros(4, np.int64)
+        # In a frame, beats taken so far; those given; the cycle; frames taken; the cycle of the first beat in; the
+        # cycles in which the source had no frame to offer.
+        self.counts = np.array([0, 0, 0, 0, -1, 0], np.int64)
 
     @property
     def _arrays(self) -> tuple[Array, ...]:
@@ -60,15 +61,16 @@ class Machine:
         """The clock edge after `settle`."""
         _tick(*self._arrays, self.valid, self.ready, self.peaks)
 
-    def frames(self, beats_in: int, beats_out: int, count: int, entering: int = -1) -> Array:
+    def frames(self, beats_in: int, beats_out: int, count: int, entering: int = -1, pace: int = 0) -> Array:
         """[count, 2]: the cycles of the next frames' first beat in and last beat out; the sink never stalls.
 
-        The source never stalls either until `entering` frames are in (-1: never). PlanError at a deadlock.
+        The source stalls only from when `entering` frames are in (-1: never), and where it has frame k no sooner than
+        k * pace cycles after the first. PlanError at a deadlock.
         """
         found = np.zeros((count, 2), np.int64)
         done = _run(
             *self._arrays, self.valid, self.ready, self.peaks, self.tokens.output, self.counts,
-            beats_in, beats_out, entering, self.idle, found,
+            beats_in, beats_out, entering, pace, self.idle, found,
         )  # fmt: skip
         if done < count:
             raise PlanError(
@@ -83,6 +85,20 @@ class Machine:
     def snapshot(self) -> bytes:
         """All that the future depends on, when the source never stalls."""
         return self.state.tobytes() + self.counts[:2].tobytes()
+
+    def lag(self, pace: int) -> int:
+        """Cycles since the source had a frame as many as are in, at a `pace`."""
+        return int(self.counts[2] - self.counts[4] - self.counts[3] * pace)
+
+    @property
+    def first(self) -> int:
+        """The cycle of the first beat in."""
+        return int(self.counts[4])
+
+    @property
+    def waited(self) -> int:
+        """Cycles in which the source had nothing to offer, because of the pace."""
+        return int(self.counts[5])
 
 
 def _pause(stage: Stage) -> int:
@@ -252,15 +268,17 @@ def _tick(
 @njit(cache=True)
 def _run(
     kinds: Any, parameters: Any, tables: Any, takes: Any, gives: Any, state: Any, valid: Any, ready: Any, peaks: Any,
-    output: int, counts: Any, beats_in: int, beats_out: int, entering: int, idle: int, found: Any,
+    output: int, counts: Any, beats_in: int, beats_out: int, entering: int, pace: int, idle: int, found: Any,
 ) -> int:  # fmt: skip
     started, done, still = 0, 0, 0
     while done < len(found):
-        offered = entering < 0 or counts[3] < entering
+        there = counts[0] > 0 or counts[4] < 0 or counts[2] - counts[4] >= counts[3] * pace
+        offered = there and (entering < 0 or counts[3] < entering)
         _settle(kinds, parameters, tables, takes, gives, state, valid, ready, output, offered, True)
         taken, given = valid[0] and ready[0], valid[output]
         moved = _tick(kinds, parameters, tables, takes, gives, state, valid, ready, peaks)
-        still = 0 if moved or taken or given else still + 1
+        counts[5] += int(not there)
+        still = 0 if moved or taken or given or not there else still + 1
         if still > idle:
             break
         if taken:
@@ -268,6 +286,8 @@ def _run(
                 if started < len(found):
                     found[started, 0] = counts[2]
                 started += 1
+                if counts[4] < 0:
+                    counts[4] = counts[2]
             counts[0] += 1
             if counts[0] == beats_in:
                 counts[0] = 0

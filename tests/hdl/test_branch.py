@@ -17,9 +17,10 @@ from lutwright.frontend.nodes.windows import Window
 from lutwright.frontend.planning import NodePlan, Plan
 from lutwright.hdl.engines.base import Folding
 from lutwright.hdl.network import Network
+from lutwright.hdl.pool import SEPARATE
 from lutwright.hdl.sizing import sized
 from lutwright.hdl.steps import Machine
-from lutwright.hdl.timing import simulate
+from lutwright.hdl.timing import paced, simulate
 
 from .checks import check
 from .harness import run
@@ -47,9 +48,9 @@ class Built:
         self.folds[f"{name}_window"] = NodePlan("unfold", Folding(lanes, lanes))
         return self(Conv.of(name, source, weight, np.zeros(outer, np.int64), SAME), pe, simd, "multiply")
 
-    def done(self) -> tuple[Graph, Plan]:
+    def done(self, even: bool = False) -> tuple[Graph, Plan]:
         graph = verify(Graph(tuple(self.nodes), self.nodes[-1].name))
-        return graph, sized(graph, Plan(DEVICE, self.folds))
+        return graph, sized(graph, Plan(DEVICE, self.folds), even)
 
 
 def residual(seed: int) -> tuple[Graph, Plan]:
@@ -150,6 +151,14 @@ def turned(seed: int) -> tuple[Graph, Plan]:
     return net.done()
 
 
+def bursts(seed: int) -> tuple[Graph, Plan]:
+    """A pool gives a row at once, and the layer behind it takes twice as long a place: a chain that needs a queue."""
+    net = Built((4, 16, 2), -4, 3, seed)
+    pool = net(Pool.of("pool", net.nodes[0], "max", Window.of((2, 2), (2, 2))), 2, 2, SEPARATE)
+    net(Dense.of("dense", pool, net.rng.integers(-2, 3, (4, 2))), 1, 2, "multiply")
+    return net.done(even=True)
+
+
 NETWORKS: dict[str, Callable[[int], tuple[Graph, Plan]]] = {
     "residual": residual,
     "per_channel": per_channel,
@@ -162,6 +171,7 @@ NETWORKS: dict[str, Callable[[int], tuple[Graph, Plan]]] = {
     "upsampled": upsampled,
     "split": split,
     "turned": turned,
+    "bursts": bursts,
 }
 
 
@@ -267,3 +277,22 @@ def test_a_plan_without_queues_is_refused() -> None:
     graph, plan = residual(1)
     with pytest.raises(PlanError, match=r"queues \['add:0', 'add:1'\]"):
         Network(graph, Plan(plan.device, plan.nodes))
+
+
+def test_a_queue_evens_bursts_out() -> None:
+    """With it the interval is that of the slowest node, without it nodes wait for one another."""
+    graph, plan = bursts(1)
+    network, without = Network(graph, plan), Network(graph, sized(graph, Plan(plan.device, plan.nodes)))
+    assert {name for name, depth in plan.queues.items() if depth} == {"dense:0"}
+    assert network.timing().interval == network.cost.cycles < without.timing().interval
+
+
+def test_where_a_source_that_waits_is_better_the_interval_is_of_one_that_does_not() -> None:
+    """A rigid pipeline keeps gaps: the rare case in which frames that come as they are needed are done sooner."""
+    graph, plan = product(1)
+    folds = {"gate": NodePlan("multiply", Folding(4, 6)), "product": plan.nodes["product"]}
+    network = Network(graph, Plan(plan.device, folds, (), {"product:0": 3, "product:1": 5}))
+    row, beats_in, beats_out = network.tokens(), network.i_beats.per_frame, network.o_beats.per_frame
+    ends = [end for _, end in simulate(row, beats_in, beats_out, 40)]
+    assert network.timing().interval == ends[-1] - ends[-2] == 28
+    assert paced(row, beats_in, beats_out, network.cost.cycles).interval == 26

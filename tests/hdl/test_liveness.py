@@ -18,6 +18,7 @@ from lutwright.frontend.nodes.windows import Window
 from lutwright.frontend.planning import NodePlan, Plan
 from lutwright.hdl.engines.base import Folding
 from lutwright.hdl.network import Network
+from lutwright.hdl.pool import SEPARATE
 from lutwright.hdl.steps import Machine
 
 from .test_branch import Built
@@ -53,7 +54,20 @@ def lanes(seed: int) -> tuple[Graph, Plan]:
     return net.done()
 
 
-NETWORKS: dict[str, Callable[[int], tuple[Graph, Plan]]] = {"residual": residual, "pyramid": pyramid, "lanes": lanes}
+def bursts(seed: int) -> tuple[Graph, Plan]:
+    """A chain with a queue, as the last row of the pool's windows gives its beats faster than the layer takes them."""
+    net = Built((2, 6, 1), 0, 1, seed)
+    pool = net(Pool.of("pool", net.nodes[0], "max", Window((2, 1), (2, 1), (1, 1), ((0, 0), (0, 0)))), 1, 1, SEPARATE)
+    net(Dense.of("dense", pool, net.rng.integers(-2, 3, (2, 1))), 1, 1, "multiply")
+    return net.done(even=True)
+
+
+NETWORKS: dict[str, Callable[[int], tuple[Graph, Plan]]] = {
+    "residual": residual,
+    "pyramid": pyramid,
+    "lanes": lanes,
+    "bursts": bursts,
+}
 
 
 class Explored:
