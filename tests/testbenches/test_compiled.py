@@ -18,6 +18,7 @@ from lutwright.testbenches.compiled import stream_frames
 from lutwright.testbenches.runner import simulate
 
 from ..hdl.networks import drawn, random_network
+from ..hdl.test_branch import bursts
 
 HANGING = """module dut (input clk, input rst, input [4:0] i_payload, input i_valid, output i_ready,
     output [4:0] o_payload, output o_valid, input o_ready);
@@ -55,6 +56,21 @@ def test_cycles_are_those_of_the_token_model(processes: int) -> None:
     ends = np.split(ran.last_out, np.cumsum(ran.slices)[:-1])
     assert ran.speed.cycles == sum(int(last[-1]) + 1 for last in ends)
     assert reports[-1][:2] == (10, 10)
+
+
+@pytest.mark.parametrize("stalls", [(0.0, 0.0), (0.4, 0.4)])
+def test_a_queue_before_a_single_input(stalls: tuple[float, float]) -> None:
+    """Verilog with a queue that evens bursts out: every element, and every frame's cycle without stalls."""
+    graph, plan = bursts(1)
+    network = Network(graph, plan)
+    samples = drawn(network.i_beats.type, 12, 0)
+    ran = stream_frames(
+        emit.verilog(network, "dut"), "dut", network.i_beats, network.o_beats, samples, stalls=stalls, processes=1
+    )
+    np.testing.assert_array_equal(ran.outputs.reshape(12, -1), graph.evaluate(samples).reshape(12, -1))
+    if stalls == (0.0, 0.0):
+        assert compare_cycles(network.course, ran).mismatches == 0
+        assert (ran.latency, ran.interval) == (network.timing().latency, network.timing().interval)
 
 
 def test_more_processes_than_samples_take_one_each() -> None:
