@@ -80,9 +80,9 @@ def varying(words: Sequence[int]) -> int:
 
 def columns(words: Sequence[int]) -> int:
     """How many of those bits are not equal to another or to its complement in all words."""
-    free = varying(words)
-    bits = [bit for bit in range(free.bit_length()) if free >> bit & 1]
-    return len({tuple(((word ^ words[0]) >> bit) & 1 for word in words) for bit in bits})
+    width = varying(words).bit_length()
+    different = set(zip(*(format(word ^ words[0], f"0{width}b") for word in words), strict=True)) if width else set()
+    return len(different - {("0",) * len(words)})
 
 
 def may_be_blocks(words: Sequence[int]) -> bool:
