@@ -92,6 +92,11 @@ def may_be_blocks(words: Sequence[int]) -> bool:
     return any(len(words) * bits * prices.bit > count * prices.block for prices, count in costs)
 
 
+def may_be_in_blocks(depth: int, width: int) -> bool:
+    """Whether so many bits can be too many for LUTs on any device."""
+    return depth * width > min(prices.block / prices.bit for prices in PRICES.values())
+
+
 def rom_cost(words: Sequence[int], device: Device) -> Cost:
     """Resources of a `rom`: bits equal in all words cost nothing, in LUTs neither do bits equal to others.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from amaranth import Cat, Const, Module, Mux, Signal, Value
 
@@ -11,7 +13,7 @@ from lutwright.frontend.nodes import Threshold
 from lutwright.hdl.beats import Beats
 from lutwright.hdl.compare import exceeds
 from lutwright.hdl.engines.base import Cost
-from lutwright.hdl.rom import concatenated, rom, rom_cost
+from lutwright.hdl.rom import concatenated, may_be_in_blocks, rom, rom_cost
 from lutwright.hdl.tokens import Stages, pipeline
 from lutwright.hdl.unit import Unit
 
@@ -59,9 +61,10 @@ class ThresholdUnit(Unit):
 
     A binary search: T thresholds take S = ceil(log2(T + 1)) compares a lane, one in each of S stages. Stage s reads a
     memory of (folds of the channels) * 2**s levels; one row for all channels is one fold.
-    Ports: i: Beats(x, lanes), o: Beats(node.type, lanes). Latency: S cycles, one more for each of stages 1 to S - 1
-    that has more than 16 levels, and one more where base or step need an adder. Throughput: one beat a cycle; the
-    first cycle after reset takes none if the rows differ between folds.
+    Ports: i: Beats(x, lanes), o: Beats(node.type, lanes). Latency: `depth` cycles: S, one more for each of stages 1 to
+    S - 1 that has more than 16 levels, one more for each stage whose memory may be block RAM, and one more where base
+    or step need an adder. Throughput: one beat a cycle; the first cycle after reset takes none if the rows differ
+    between folds.
     Source: thresholding by binary search, the successive approximation of analogue-to-digital converters.
     """
 
@@ -71,7 +74,9 @@ class ThresholdUnit(Unit):
         self.used = min(lanes, x.channels)
         self.folds = self.i_beats.per_vector
         self.rows = self.folds if len(self.stairs.levels) > 1 else 1
-        self.depth = self.stairs.stages + self.stairs.adds + sum(map(self.deep, range(1, self.stairs.stages)))
+        stages, width = range(self.stairs.stages), self.i_beats.shape.width
+        self.late = [may_be_in_blocks(self.rows << stage, width if stage else width * self.used) for stage in stages]
+        self.depth = len(stages) + self.stairs.adds + sum(map(self.deep, stages[1:])) + sum(self.late)
 
     def deep(self, stage: int) -> bool:
         """Whether a stage's memory needs a registered address: one LUT a bit does not hold it."""
@@ -114,7 +119,10 @@ class ThresholdUnit(Unit):
         total = Cost(stages * (width + 1) * used + 3 * folds + 6, bits * used + folds + 6, 0, 0, self.i_beats.per_frame)
         total += rom_cost(self.first_words(), device)
         for stage in range(1, stages):
-            total += Cost(0, (1 + self.deep(stage)) * ((width + stage) * used + folds + 3), 0, 0, 0)
+            registers = 1 + self.deep(stage) + self.late[stage]
+            total += Cost(
+                0, registers * ((width + stage) * used + folds + 3) + self.late[stage] * width * used, 0, 0, 0
+            )
             for lane in range(used):
                 total += rom_cost(self.table(stage, lane), device)
         if self.stairs.adds:
@@ -148,15 +156,19 @@ class ThresholdUnit(Unit):
         counts: list[Value] = [Const(0, 0) for _ in lanes]
         xs: list[Value] = [self.i.payload.data[lane] for lane in lanes]
 
-        def hold() -> None:
-            """Put a register behind everything that flows."""
+        def hold(values: Sequence[Value] = ()) -> list[Value]:
+            """Put a register behind everything that flows, and behind `values`."""
             flow.update({f"x{lane}": x for lane, x in enumerate(xs)} | {f"count{k}": v for k, v in enumerate(counts)})
+            flow.update({f"held{index}": value for index, value in enumerate(values)})
             flow.update(registered(flow))
             xs[:] = [flow.pop(f"x{lane}") for lane in range(len(xs))]
             counts[:] = [flow.pop(f"count{lane}") for lane in lanes]
+            return [flow.pop(f"held{index}") for index in range(len(values))]
 
         # The first levels, and beside them the flips of one-bit outputs, are fetched ahead of their beat.
         word = rom(m, "levels0", self.first_words(), (width + stairs.flipped) * self.used, following, step)
+        if self.late[0]:
+            (word,) = hold([word])
         complements = [word.word_select(lane, width) for lane in lanes]
         flips = word[width * self.used :]
         for stage in range(stairs.stages):
@@ -175,6 +187,8 @@ class ThresholdUnit(Unit):
                     for lane in lanes
                 ]
                 hold()
+                if self.late[stage]:  # a block's words come late, and the compare is long
+                    complements = hold(complements)
             above = [exceeds(x, complement) for x, complement in zip(xs, complements, strict=True)]
             counts[:] = [Cat(bit, count) for bit, count in zip(above, counts, strict=True)]
 

@@ -38,7 +38,7 @@ def test_equals_evaluate(shape: tuple[int, ...], lanes: int, lo: int, hi: int, c
 
 
 @pytest.mark.parametrize(
-    ("count", "base", "depth"), [(1, 0, 1), (1, 1, 1), (3, 0, 2), (3, -2, 3), (4, 0, 3), (15, 0, 4), (255, -128, 12)]
+    ("count", "base", "depth"), [(1, 0, 1), (1, 1, 1), (3, 0, 2), (3, -2, 3), (4, 0, 3), (15, 0, 4), (255, -128, 13)]
 )
 def test_a_search_takes_the_logarithm_of_the_thresholds(count: int, base: int, depth: int) -> None:
     x = Type((4,), -999, 999)
