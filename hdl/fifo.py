@@ -9,7 +9,7 @@ from lutwright.errors import OptionError
 from lutwright.frontend.device import Device
 from lutwright.hdl.beats import Beats
 from lutwright.hdl.engines.base import Cost
-from lutwright.hdl.rom import brams_of
+from lutwright.hdl.resources import ram
 from lutwright.hdl.tokens import Stages, queue, register_slice
 from lutwright.hdl.unit import Unit
 
@@ -36,7 +36,7 @@ class Fifo(Unit):
     def cost(self, device: Device) -> Cost:
         """Its words in block RAMs, beside them what passes on a word that is just being written."""
         address, bits = (self.depth - 1).bit_length(), self.i_beats.bits
-        brams = brams_of(self.depth - 1, bits, device)
+        brams = ram(self.depth - 1, bits, device.family).brams
         return Cost(bits + 8 * address, 2 * bits + 5 * address, brams, 0, self.i_beats.per_frame)
 
     def elaborate(self, platform: object) -> Module:

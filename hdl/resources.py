@@ -31,22 +31,24 @@ class Kind:
     """A kind of memory: its cost, of which `scaled` counts by the bits used, and its rows at each width.
 
     `grain`: bits that a write enable is for. Those of rows that lie side by side in a cell have enables of their own.
+    `halves`: of a device's block that a cell takes.
     """
 
     cost: float
     rows: dict[int, int]
     scaled: float = 0
     grain: int = 64
+    halves: int = 2
 
-    def cheapest(self, depth: int, width: int, written: bool) -> tuple[float, int]:
-        """The cost and the number of cells of a memory with one read port, at the width that suits it best."""
+    def cheapest(self, depth: int, width: int, written: bool) -> tuple[float, int, int]:
+        """Cost, cells and rows of cells of a memory with one read port, at the width that suits it best."""
         found = []
         for lanes, rows in self.rows.items():
             deep = -(-depth // rows)
             grain = min(self.grain, lanes) if written else 1
             cells = -(-deep * -(-width // grain) * grain // lanes)
             cost = (self.cost - self.scaled) * cells + self.scaled * deep * width / lanes
-            found.append((cost + MUX * (deep - 1) * width + MUX * deep * (written and deep > 1), cells))
+            found.append((cost + MUX * (deep - 1) * width + MUX * deep * (written and deep > 1), cells, deep))
         return min(found)
 
 
@@ -55,13 +57,12 @@ def _rows(bits: int, widths: Iterable[int]) -> dict[int, int]:
 
 
 _BLOCK_16K = Kind(128, _rows(16384, (1, 2, 4, 9, 18, 36)), grain=9)
-_LUT_RAM = Kind(4, {4: 16})
 BLOCKS: dict[Family, tuple[Kind, ...]] = {
     "ice40": (Kind(64, _rows(2048, (2, 4, 8, 16)), grain=1),),
     "ecp5": (_BLOCK_16K,),
     "gowin": (_BLOCK_16K,),
     "xc7": (
-        Kind(129, _rows(16384, (1, 2, 4, 9, 18, 36)), grain=9),
+        Kind(129, _rows(16384, (1, 2, 4, 9, 18, 36)), grain=9, halves=1),
         Kind(257, _rows(32768, (1, 2, 4, 9, 18, 36, 72)), grain=9),
     ),
 }
@@ -78,12 +79,29 @@ SELECT = 0.9  # LUTs that select a bit out of every further row of LUT RAM
 DECODE = 1.4  # LUTs for the write enable of a row of LUT RAM, or of a word of flip-flops
 
 
+def selected(deep: int, width: int, family: Family) -> Usage:
+    """What reads a word out of `deep` rows of memory cells: multiplexers, and registers of the row's address."""
+    luts = 2 if LUT_INPUTS[family] == 4 else 1  # of a multiplexer of four
+    return Usage(-(-luts * (deep - 1) // 3) * width, (deep - 1).bit_length())
+
+
+def in_blocks(depth: int, width: int, family: Family) -> Usage | None:
+    """A table of `width` bits that are not the same in all words, if it is in block RAMs; None if in LUTs."""
+    kinds = ((*kind.cheapest(depth, width, written=False), kind.halves) for kind in BLOCKS[family])
+    cost, cells, deep, halves = min(kinds)
+    if cost + READ_PORT >= depth * width // (1 << LUT_INPUTS[family]):
+        return None
+    return Usage(brams=-(-cells * halves // 2)) + selected(deep, width, family)
+
+
 def rom(depth: int, width: int, family: Family) -> Usage:
     """A table of random contents, read into a register."""
+    if width == 0:
+        return Usage()
+    held = in_blocks(depth, width, family)
+    if held is not None:
+        return held
     in_lut = 1 << LUT_INPUTS[family]
-    cost, cells = min(kind.cheapest(depth, width, written=False) for kind in BLOCKS[family])
-    if cost + READ_PORT < depth * width // in_lut:
-        return Usage(brams=cells)
     columns = min(width, 1 << depth)
     share = max(1.0, 2.5 * depth / 16 - 1.5) if in_lut == 16 else 1.0 if depth <= in_lut else depth / 15
     return Usage(columns * share, columns)
@@ -94,11 +112,11 @@ def ram(depth: int, width: int, family: Family) -> Usage:
     luts = depth * (width * 0.7 + DECODE)
     options: list[tuple[float, Usage]] = [(depth * width, Usage(luts, (depth + 1) * width))]
     for kind in BLOCKS[family]:
-        cost, cells = kind.cheapest(depth, width, written=True)
-        options.append((cost + READ_PORT, Usage(brams=cells)))
+        cost, cells, deep = kind.cheapest(depth, width, written=True)
+        usage = Usage(deep * DECODE * (deep > 1), brams=-(-cells * kind.halves // 2)) + selected(deep, width, family)
+        options.append((cost + READ_PORT, usage))
     for kind in LUT_RAMS[family]:
-        cost, cells = kind.cheapest(depth, width, written=True)
-        deep = -(-depth // max(kind.rows.values()))
+        cost, cells, deep = kind.cheapest(depth, width, written=True)
         luts = LUT_RAM_SITES[family] * cells + (deep - 1) * width * SELECT + deep * DECODE * (deep > 1)
         options.append((cost + READ_PORT, Usage(luts, width)))
     return min(options, key=lambda option: option[0])[1]

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 from amaranth import unsigned
 
 from lutwright.frontend.device import Device, Family
+from lutwright.frontend.ir import Array
 from lutwright.hdl.arith import LEVELS_PER_REGISTER, register_levels, tree_levels
 from lutwright.hdl.block_registers import FAMILIES
 from lutwright.hdl.engines.base import Cost
@@ -117,6 +119,17 @@ def folded_parts(dense: FoldedDense, family: Family) -> tuple[Parts, int]:
     return parts, products + trees + pe * width + counters + (5 + fold) * dense.before
 
 
+def varying(folds: Array) -> int:
+    """How many bits of a memory are not the same in all its words, which alone take room.
+
+    folds: [NF, lanes] or [NF, PE, SF, SIMD]; a word is a fold of NF and SF.
+    """
+    ones, all_ones = np.bitwise_or.reduce(folds), np.bitwise_and.reduce(folds)
+    if folds.ndim == 4:
+        ones, all_ones = np.bitwise_or.reduce(ones, axis=1), np.bitwise_and.reduce(all_ones, axis=1)
+    return int(np.bitwise_count(ones ^ all_ones).sum())
+
+
 def folded_cost(dense: FoldedDense, device: Device, dsps: int = 0) -> Cost:
     """Predicted resources of a folded layer whose products take `dsps` DSP blocks."""
     family, x = device.family, dense.i_beats.type
@@ -124,12 +137,8 @@ def folded_cost(dense: FoldedDense, device: Device, dsps: int = 0) -> Cost:
     if dsps:
         parts = replace(parts, term_bits=0)
     usage = Usage(parts.luts(LOGIC[family]), ffs)
-    for words, width in (
-        (dense.nf * dense.sf, dense.pe * dense.simd * dense.weight_bits),
-        (dense.nf, dense.pe * dense.node.type.width),
-    ):
-        if words > 1:
-            usage += rom(words, width, family)
+    usage += rom(dense.nf * dense.sf, varying(dense.weight_folds()), family)
+    usage += rom(dense.nf, varying(dense.start_folds()), family)
     if dense.nf > 1:
         usage += ram(2 << (dense.sf - 1).bit_length(), dense.simd * x.width, family)
     else:

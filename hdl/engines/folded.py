@@ -83,20 +83,27 @@ class FoldedDense(StreamComponent):
 
     def weight_words(self) -> list[int]:
         """The weights in the order in which the folds read them: PE rows of SIMD codes a word, lane 0 lowest."""
-        bits = self.weight_bits
-        codes = np.zeros((self.nf * self.pe, self.sf * self.simd), dtype=np.int64)
-        rows, columns = self.node.weight.shape
-        codes[:rows, :columns] = self.lane.codes(self.node)
-        folds = codes.reshape(self.nf, self.pe, self.sf, self.simd).transpose(0, 2, 1, 3)
-        spread = (folds[..., np.newaxis] >> np.arange(bits)) & 1
+        folds = self.weight_folds().transpose(0, 2, 1, 3)
+        spread = (folds[..., np.newaxis] >> np.arange(self.weight_bits)) & 1
         words = spread.astype(np.uint8).reshape(self.nf * self.sf, -1)
         return [int.from_bytes(word.tobytes(), "little") for word in np.packbits(words, axis=1, bitorder="little")]
 
+    def weight_folds(self) -> Array:
+        """[NF, PE, SF, SIMD]: the codes; those of a fold of both are a word."""
+        codes = np.zeros((self.nf * self.pe, self.sf * self.simd), np.min_scalar_type((1 << self.weight_bits) - 1))
+        rows, columns = self.node.weight.shape
+        codes[:rows, :columns] = self.lane.codes(self.node)
+        return codes.reshape(self.nf, self.pe, self.sf, self.simd)
+
     def start_words(self) -> list[int]:
         """What the accumulators begin with, a word a fold of PE rows."""
+        return [concatenated(row.tolist(), self.node.type.width) for row in self.start_folds()]
+
+    def start_folds(self) -> Array:
+        """[NF, PE]: the same, modulo 2 ** (width of y)."""
         starts = np.zeros(self.nf * self.pe, dtype=np.int64)
         starts[: len(self.node.weight)] = self.node.bias - self.lane.excess(self.node, self.x)
-        return [concatenated(row.tolist(), self.node.type.width) for row in starts.reshape(self.nf, self.pe)]
+        return (starts & ((1 << self.node.type.width) - 1)).reshape(self.nf, self.pe)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

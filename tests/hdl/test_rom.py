@@ -67,7 +67,18 @@ def test_concatenated() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["ice40-up5k", "ecp5-25k", "gw1n-9", "xc7"])
 @pytest.mark.parametrize(
-    ("depth", "width", "still"), [(64, 40, 0), (200, 12, 0), (256, 4, 0), (1000, 9, 0), (600, 33, 0), (512, 18, 2)]
+    ("depth", "width", "still"),
+    [
+        (5000, 32, 0),
+        (90, 46, 0),
+        (86, 36, 0),
+        (64, 40, 0),
+        (200, 12, 0),
+        (256, 4, 0),
+        (1000, 9, 0),
+        (600, 33, 0),
+        (512, 18, 2),
+    ],
 )
 def test_block_rams_are_those_of_synthesis(name: str, depth: int, width: int, still: int, tmp_path: Path) -> None:
     """`still`: how many bits are equal in all words."""
