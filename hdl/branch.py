@@ -15,8 +15,9 @@ from lutwright.frontend.ir import Type
 from lutwright.frontend.nodes import Add, Concat, Multiply
 from lutwright.hdl.arith import adder_tree, signed_digits, tree_depth, typed
 from lutwright.hdl.beats import Beats
+from lutwright.hdl.block_registers import FAMILIES
 from lutwright.hdl.engines.base import Cost
-from lutwright.hdl.engines.multiply import in_dsp
+from lutwright.hdl.engines.multiply import dsp_blocks
 from lutwright.hdl.registers import Registers
 from lutwright.hdl.rom import concatenated, rom, rom_cost
 from lutwright.hdl.tokens import Stage, Stages, fork, join, pipeline, turns
@@ -138,25 +139,35 @@ class Elementwise(Joint):
 
     def cost(self, device: Device) -> Cost:
         """In each lane a multiplier for every factor and an adder for every term but one; the varying constants."""
-        elements = [beats.type.width for beats in self.inputs]
-        sums, y = self.addends - 1, self.o_beats.type.width
-        ffs, luts, dsps, total = sum(elements) + y * (2 + max(0, sums)), sums * y, 0, Cost(0, 0, 0, 0, 0)
+        widths = [beats.type.width for beats in self.inputs]
+        y, family = self.o_beats.type.width, device.family
+        levels = tree_depth(self.addends, one_bit=False)
+        ffs, luts, dsps, total = (1 + levels) * y, 0, 0, Cost(0, 0, 0, 0, 0)
         if isinstance(self.node, Multiply):
-            pairs = [(elements[0], elements[1])]
-        elif self.varies:
-            pairs = [(width, self.held.width) for width in elements]
-            total = rom_cost(self.words(), device)
+            pairs = [(widths[0], widths[1], 0)]
+            ffs += sum(widths) + y
         else:
-            pairs = []
-            factors = [int(factor) for factor in self.node.factors[0]]
-            luts += sum(width * (signed_digits(factor) - 1) for width, factor in zip(elements, factors, strict=True))
-        for width, other in pairs:
-            if in_dsp(width, other, device.family) and device.dsps != 0:
-                dsps += 1
-            else:
-                luts += width * other
-        used, control = self.used, 3 * self.o_beats.per_vector.bit_length() + 3 * self.depth
-        return total + Cost(used * luts + control, used * ffs + control, 0, used * dsps, self.o_beats.per_frame)
+            factors = [0] * len(widths) if self.varies else [int(factor) for factor in self.node.factors[0]]
+            total = rom_cost(self.words(), device) if self.varies else total
+            pairs = [
+                (width, self.held.width if self.varies else _odd(factor).bit_length(), factor)
+                for width, factor in zip(widths, factors, strict=True)
+            ]
+            # Zeros below a term need no adder.
+            luts += (self.addends - 1) * (y - max(abs(factor & -factor).bit_length() - 1 for factor in factors))
+        for width, other, factor in pairs:
+            blocks = dsp_blocks(width, other, family) if device.dsps != 0 and abs(_odd(factor)) != 1 else 0
+            dsps += blocks
+            if not blocks:
+                luts += width * (signed_digits(factor) - 1 if factor else other)
+            if not isinstance(self.node, Multiply) and not (blocks and family in FAMILIES):
+                ffs += 2 * width + (other if other > 1 else 0)  # of element and term
+        spare = self.o_beats.per_vector * self.lanes > self.node.type.channels
+        counter = 3 * (self.o_beats.per_vector - 1).bit_length() if spare or self.varies else 0
+        used, flags = self.used, (2 + spare) * self.depth
+        return total + Cost(
+            used * luts + counter + 4, used * ffs + counter // 3 + flags, 0, used * dsps, self.o_beats.per_frame
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -210,6 +221,11 @@ class Elementwise(Joint):
             *factors, constant = fields
         terms = [x * factor for x, factor in zip(elements, factors, strict=True)]
         return [*terms, constant] if self.addends > len(terms) else terms
+
+
+def _odd(factor: int) -> int:
+    """A factor without the power of two in it; 0 for 0."""
+    return factor // (factor & -factor) if factor else 0
 
 
 class Concatenate(Joint):

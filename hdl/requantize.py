@@ -15,7 +15,7 @@ from lutwright.hdl.arith import signed_digits, typed
 from lutwright.hdl.beats import Beats
 from lutwright.hdl.block_registers import FAMILIES
 from lutwright.hdl.engines.base import Cost
-from lutwright.hdl.engines.multiply import in_dsp
+from lutwright.hdl.engines.multiply import dsp_blocks
 from lutwright.hdl.fixed_point import fixed_point
 from lutwright.hdl.product import Product
 from lutwright.hdl.rom import columns, concatenated, may_be_blocks, rom, rom_cost, varying
@@ -25,6 +25,7 @@ from lutwright.hdl.unit import Unit
 REQUANTIZE = "requantize"  # its name in plans, where "threshold" is the search
 
 
+SHARED = 0.8  # of the corrections' LUTs, which lanes and words of the same bits share
 CLIP, PRODUCT = 2, 1.2  # LUT sites for a bit of a clip, and of the area of a product without a block, on every family
 
 
@@ -90,7 +91,10 @@ class RequantizeUnit(Unit):
         luts: float = sum(adders for _, adders in levels) + CLIP * self.level_bits
         many = bool((form.factor != form.factor[0]).any())
         luts += self.product.row_bits * many
-        dsp = in_dsp(core_x, core_factor, device.family) and device.dsps != 0
+        if len(words) == 1:  # what lies below a constant's lowest one needs no adder
+            term = int(form.term[0])
+            luts -= (term & -term).bit_length() - 1 if term else self.terms.width
+        dsp = dsp_blocks(core_x, core_factor, device.family) if device.dsps != 0 else 0
         if core_factor > 1 and not dsp:  # a factor for all is a sum of shifted ones
             luts += PRODUCT * core_x * core_factor if many else core_x * (signed_digits(int(form.factor[0])) - 1)
         ffs = 2 * self.i_beats.type.width + self.o_beats.type.width
@@ -107,8 +111,10 @@ class RequantizeUnit(Unit):
             shared += columns([word & ((1 << split) - 1) for word in words]) * self.product.depth
         else:
             ffs -= form.shift
-        flags = 2 + (self.i_beats.per_vector * used > self.i_beats.type.channels)
-        shared += flags * self.depth + folds
+        spare = self.i_beats.per_vector * used > self.i_beats.type.channels
+        if len(words) == 1 and len(form.late) == 1 and not spare:
+            folds = 0  # nothing asks for it
+        shared += (2 + spare) * self.depth + folds
         if len(form.late) > 1:
             shared += folds * (self.depth - 2 - self.tables_held)
         total = Cost(round(used * luts) + 2 * folds + 4, used * ffs + shared, 0, used * dsp, self.i_beats.per_frame)
@@ -225,7 +231,7 @@ def _sparse_cost(table: list[int], device: Device) -> Cost:
     cost = rom_cost(table, device)
     ones = sum(word > 0 for word in table) / len(table)
     entropy = -sum(p * log2(p) for p in (ones, 1 - ones) if p > 0)
-    return Cost(ceil(cost.luts * entropy), cost.ffs, cost.brams, cost.dsps, cost.cycles)
+    return Cost(ceil(SHARED * cost.luts * entropy), cost.ffs, cost.brams, cost.dsps, cost.cycles)
 
 
 def _magnitude(factor: Value) -> Value:

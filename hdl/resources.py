@@ -94,6 +94,14 @@ def in_blocks(depth: int, width: int, family: Family) -> Usage | None:
     return Usage(brams=-(-cells * halves // 2)) + selected(deep, width, family)
 
 
+def column(depth: int, family: Family) -> float:
+    """LUTs of a random bit of a table."""
+    in_lut = 1 << LUT_INPUTS[family]
+    if depth <= in_lut:
+        return 1
+    return max(1.0, 0.145 * depth - 0.6) if in_lut == 16 else depth / 15
+
+
 def rom(depth: int, width: int, family: Family) -> Usage:
     """A table of random contents, read into a register."""
     if width == 0:
@@ -101,10 +109,8 @@ def rom(depth: int, width: int, family: Family) -> Usage:
     held = in_blocks(depth, width, family)
     if held is not None:
         return held
-    in_lut = 1 << LUT_INPUTS[family]
     columns = min(width, 1 << depth)
-    share = max(1.0, 2.5 * depth / 16 - 1.5) if in_lut == 16 else 1.0 if depth <= in_lut else depth / 15
-    return Usage(columns * share, columns)
+    return Usage(columns * column(depth, family), columns)
 
 
 def ram(depth: int, width: int, family: Family) -> Usage:

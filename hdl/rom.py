@@ -11,7 +11,7 @@ from amaranth.lib.memory import Memory
 
 from lutwright.frontend.device import Device
 from lutwright.hdl.engines.base import Cost
-from lutwright.hdl.resources import BLOCKS, LUT_INPUTS, in_blocks
+from lutwright.hdl.resources import BLOCKS, column, in_blocks
 
 
 def concatenated(values: Iterable[int], width: int) -> int:
@@ -55,7 +55,7 @@ def may_be_in_blocks(depth: int, width: int) -> bool:
 def rom_cost(words: Sequence[int], device: Device) -> Cost:
     """Resources of a `rom`: bits equal in all words cost nothing, in LUTs neither do bits equal to others.
 
-    Block RAMs are exact; LUTs are about those of random words, 7 of them a LUT and bit on LUT4 devices.
+    Block RAMs are exact; LUTs are those of random words.
     """
     depth, free, family = len(words), varying(words), device.family
     if not free:
@@ -63,6 +63,5 @@ def rom_cost(words: Sequence[int], device: Device) -> Cost:
     held = in_blocks(depth, free.bit_count(), family)
     if held is not None:
         return Cost(round(held.luts), round(held.ffs), held.brams, 0, 0)
-    distinct, in_lut = columns(words), 1 << LUT_INPUTS[family]
-    luts = 1 if depth <= in_lut else -(-depth // in_lut) if family == "xc7" else -(-depth // 7)
-    return Cost(luts * distinct, distinct, 0, 0, 0)
+    distinct = columns(words)
+    return Cost(round(distinct * column(depth, family)), distinct, 0, 0, 0)

@@ -23,7 +23,8 @@ COMMANDS: dict[str, str] = {
     "xc7": "synth_xilinx -family xc7 -flatten -noiopad -noclkbuf",
 }
 LUTS = {"SB_LUT4": 1, "LUT4": 1, "LUT3": 1, "LUT2": 1, "LUT1": 1, "LUT5": 1, "LUT6": 1}
-# Carry cells, and the sites of LUTs that each occupies; the others lie beside LUTs that are counted themselves.
+# Carry cells, and the sites of LUTs that each occupies; the others lie beside LUTs that are counted themselves, but for
+# those of SB_CARRY whose LUT would have no use, as in comparisons.
 CARRIES = {"SB_CARRY": 0, "CCU2C": 2, "ALU": 1, "CARRY4": 0}
 # Memories made of LUTs, in LUTs.
 LUT_RAMS = {"TRELLIS_DPR16X4": 4, "RAM16SDP4": 8, "RAM16SDP2": 4, "RAM16SDP1": 2, "RAM32M": 4, "RAM64M": 4}
@@ -53,8 +54,8 @@ class Resources:
     cells: Mapping[str, int]
 
     @classmethod
-    def of(cls, cells: Mapping[str, int]) -> Resources:
-        """Counts from the number of cells of each type."""
+    def of(cls, cells: Mapping[str, int], lone_carries: int = 0) -> Resources:
+        """Counts from the number of cells of each type. `lone_carries`: those at the site of a LUT that is not used."""
 
         def total(weights: Mapping[str, int]) -> int:
             return sum(weights.get(name, 0) * count for name, count in cells.items())
@@ -63,7 +64,7 @@ class Resources:
         return cls(
             lut=luts,
             carry=total(dict.fromkeys(CARRIES, 1)),
-            sites=luts + total(CARRIES),
+            sites=luts + total(CARRIES) + lone_carries,
             ff=sum(count for name, count in cells.items() if name.startswith(FLIP_FLOPS)),
             bram=-(-total(BRAMS) // 2),
             dsp=total(dict.fromkeys(DSPS, 1)),
@@ -103,7 +104,17 @@ def mapped(folder: Path, source: str, top: str, device: Device, kept: Sequence[s
 def counted(module: dict[str, Any]) -> Resources:
     """The resources of a module of `mapped`."""
     kinds = (cell["type"] for cell in module["cells"].values())
-    return Resources.of(Counter(kind for kind in kinds if not kind.startswith("$")))
+    return Resources.of(Counter(kind for kind in kinds if not kind.startswith("$")), _lone_carries(module))
+
+
+def _lone_carries(module: dict[str, Any]) -> int:
+    """The SB_CARRYs that no LUT of the same operands and carry goes with."""
+
+    def pins(kind: str, names: str) -> Counter[tuple[Any, ...]]:
+        cells = (cell["connections"] for cell in module["cells"].values() if cell["type"] == kind)
+        return Counter(tuple(cell.get(name, ["0"])[0] for name in names.split()) for cell in cells)
+
+    return (pins("SB_CARRY", "I0 I1 CI") - pins("SB_LUT4", "I1 I2 I3")).total()
 
 
 def synthesize(rtlil: str, top: str, device: Device) -> Synthesis:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from amaranth import unsigned
@@ -22,7 +22,7 @@ from lutwright.hdl.resources import Usage, ram, rom
 class Logic:
     """LUT sites for a bit of a term, a full adder of terms, a bit of an adder, of an accumulator, of a counter.
 
-    Fits to Yosys 0.70: terms of one bit and their full adders share LUTs, so the former carry most of both.
+    Fits to Yosys 0.70.
     """
 
     term: float
@@ -32,11 +32,29 @@ class Logic:
     counter: float
 
 
-LOGIC: dict[Family, Logic] = {
-    "ice40": Logic(1.6, 0, 0.63, 0.65, 1.6),
-    "ecp5": Logic(1.6, 0.13, 0.87, 0.63, 2.2),
-    "gowin": Logic(1.75, 0, 0.72, 0.74, 2.2),
-    "xc7": Logic(1.95, 0, 0.3, 0, 1.0),
+# By what the terms are: products out of blocks, elements masked by a weight's bits, single bits, elements with a sign.
+# Masks and signs share LUTs with the adders behind them, what comes out of a block has adders of its own.
+LOGIC: dict[Family, dict[str, Logic]] = {
+    "ice40": {
+        "products": Logic(0, 0, 1.28, 0.8, 2.1),
+        "planes": Logic(2.1, 0.6, 0.48, 0.85, 2.1),
+        "bits": Logic(0.55, 1.05, 1.05, 1.05, 1.85),
+        "signs": Logic(1.6, 0, 0.73, 0.8, 1.75),
+    },
+    "ecp5": {
+        "products": Logic(0, 0, 1.44, 1.05, 2.2),
+        "planes": Logic(2.07, 0.6, 0.62, 0.62, 2.25),
+        "bits": Logic(0.3, 0.83, 1.63, 1.17, 1.95),
+        "signs": Logic(0.8, 0, 1.5, 1, 1.95),
+    },
+    "gowin": {
+        "products": Logic(0, 0, 1.48, 0.72, 2.8),
+        "planes": Logic(2.04, 0.6, 0.55, 0.6, 2.25),
+        "bits": Logic(0.48, 0.96, 1.44, 1.1, 2.35),
+        "signs": Logic(0.97, 0, 1.3, 1.05, 2.2),
+    },
+    "xc7": dict.fromkeys(("planes", "bits", "signs"), Logic(1.95, 0, 0.3, 0, 1.0))
+    | {"products": Logic(0, 0, 0.3, 0, 1.0)},
 }
 # The same where weights are wired in: no terms, and full adders and adders that synthesis simplifies.
 SPATIAL: dict[Family, Logic] = {
@@ -130,13 +148,18 @@ def varying(folds: Array) -> int:
     return int(np.bitwise_count(ones ^ all_ones).sum())
 
 
+def kind_of(dense: FoldedDense) -> str:
+    """What the terms of a folded layer are, as in LOGIC."""
+    if dense.lane.blocks:
+        return "products"
+    return "planes" if len(dense.planes) > 1 else "bits" if dense.one_bit else "signs"
+
+
 def folded_cost(dense: FoldedDense, device: Device, dsps: int = 0) -> Cost:
     """Predicted resources of a folded layer whose products take `dsps` DSP blocks."""
     family, x = device.family, dense.i_beats.type
     parts, ffs = folded_parts(dense, family)
-    if dsps:
-        parts = replace(parts, term_bits=0)
-    usage = Usage(parts.luts(LOGIC[family]), ffs)
+    usage = Usage(parts.luts(LOGIC[family][kind_of(dense)]), ffs)
     usage += rom(dense.nf * dense.sf, varying(dense.weight_folds()), family)
     usage += rom(dense.nf, varying(dense.start_folds()), family)
     if dense.nf > 1:

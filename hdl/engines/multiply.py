@@ -16,6 +16,7 @@ from lutwright.hdl.engines.folded import FoldedDense
 from lutwright.hdl.engines.foldings import useful_foldings
 
 DSP_WIDTH = 16
+BLOCK_WIDTH = {"ice40": 16}  # bits of the factors of a DSP block; of the others 18 or more
 
 
 class PlaneLane:
@@ -103,3 +104,13 @@ def in_dsp(x: int, weight: int, family: Family) -> bool:
     """Whether Yosys maps a product of so many bits to a DSP block: the smallest factor and product that it takes."""
     factor, product = {"ice40": (2, 11), "ecp5": (2, 4), "gowin": (4, 8), "xc7": (2, 9)}[family]
     return min(x, weight) >= factor and x + weight >= product
+
+
+def dsp_blocks(x: int, weight: int, family: Family) -> int:
+    """The DSP blocks of a product of factors of so many bits, up to 18; 0 if it is in LUTs.
+
+    What a factor has beyond a block's bits is multiplied apart, in a block of its own where that is wide enough.
+    """
+    most = BLOCK_WIDTH.get(family, 18)
+    parts = [(min(width, most), width - most) for width in (x, weight)]
+    return sum(in_dsp(one, other, family) for one in parts[0] for other in parts[1])
