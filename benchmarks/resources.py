@@ -19,6 +19,7 @@ from conv_networks import MODELS, grid
 
 from lutwright import flow
 from lutwright.errors import PlanError
+from lutwright.frontend.device import device as family
 from lutwright.frontend.planning import Goal, Smallest
 
 ROOT = Path(__file__).parents[1]
@@ -29,7 +30,7 @@ NETWORKS = {
     "jettag_qkeras_6b": (MODELS / "jettag_qkeras_6b" / "model.onnx", "fixed<16,6>"),
 }
 NETWORKS |= {name: (MODELS / name / "model.onnx", grid(name)) for name in CONVOLUTIONAL}
-DEVICES = ("ice40-hx8k", "ecp5-85k", "gw2a-18", "xc7")
+DEVICES = ("ice40-hx8k", "ice40-up5k", "ecp5-85k", "gw2a-18", "gw1n-9", "xc7")
 GOALS: dict[str, Goal | None] = {"default": None, "smallest": Smallest()}
 NAMES = ("lut", "ff", "bram", "dsp")
 LEAST = 20
@@ -48,7 +49,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=NETWORKS, default=list(NETWORKS), help="these networks")
     parser.add_argument("--device", nargs="+", choices=DEVICES, default=DEVICES, help="these devices")
     chosen = parser.parse_args()
-    totals = list[tuple[int, int]]()
+    totals: dict[str, list[tuple[int, int]]] = defaultdict(list)
     by_kind: dict[tuple[str, str], dict[str, list[tuple[int, int]]]] = defaultdict(lambda: defaultdict(list))
     print("| network | device | plan | LUT predicted | LUT synthesized | FF predicted | FF synthesized | error LUT |")
     print("|" + " --- |" * 8)
@@ -66,11 +67,14 @@ def main() -> None:
                     for resource in NAMES:
                         by_kind[kind][resource].append((node["predicted"][resource], node["measured"][resource]))
                 lut, ff = (sum(node["predicted"][key] for node in facts["nodes"]) for key in ("lut", "ff"))
-                totals.append((lut, facts["sites"]))
+                totals[family(device).family].append((lut, facts["sites"]))
                 off = (lut - facts["sites"]) / facts["sites"]
                 lut, ff = (f"{predicted:,} | {facts[key]:,}" for key, predicted in (("sites", lut), ("ff", ff)))
                 print(f"| {name} | {device} | {title} | {lut} | {ff} | {off:+.0%} |", flush=True)
-    print(f"\nLUTs of whole networks, mean (worst) error: {errors(totals)}")
+    print("\n| family | LUT error of whole networks, mean (worst) |")
+    print("|" + " --- |" * 2)
+    for name, rows in (*totals.items(), ("all", [row for rows in totals.values() for row in rows])):
+        print(f"| {name} | {errors(rows)} |")
     print("\n| device | part | LUT error, mean (worst) | FF error, mean (worst) | BRAM off | DSP off |")
     print("|" + " --- |" * 6)
     for (device, kind), resources in sorted(by_kind.items()):
