@@ -73,7 +73,7 @@ def main() -> None:
                 print(f"| {name} | {device} | {title} | {lut} | {ff} | {off:+.0%} |", flush=True)
     print("\n| family | LUT error of whole networks, mean (worst) |")
     print("|" + " --- |" * 2)
-    for name, rows in (*totals.items(), ("all", [row for rows in totals.values() for row in rows])):
+    for name, rows in (*totals.items(), ("all", [row for found in totals.values() for row in found])):
         print(f"| {name} | {errors(rows)} |")
     print("\n| device | part | LUT error, mean (worst) | FF error, mean (worst) | BRAM off | DSP off |")
     print("|" + " --- |" * 6)

@@ -43,13 +43,12 @@ def columns(words: Sequence[int]) -> int:
 
 def may_be_blocks(words: Sequence[int]) -> bool:
     """Whether a `rom` of the words is in block RAMs on some device: late outputs, which a register should follow."""
-    bits = varying(words).bit_count()
-    return bits > 0 and any(in_blocks(len(words), bits, family) for family in BLOCKS)
+    return may_be_in_blocks(len(words), varying(words).bit_count())
 
 
 def may_be_in_blocks(depth: int, width: int) -> bool:
-    """Whether so many bits can be too many for LUTs on any device."""
-    return depth * width > min(prices.block / prices.bit for prices in PRICES.values())
+    """The same of so many words, whose bits vary."""
+    return width > 0 and any(in_blocks(depth, width, family) for family in BLOCKS)
 
 
 def rom_cost(words: Sequence[int], device: Device) -> Cost:
