@@ -53,6 +53,7 @@ class AddSub:
     """±1 or ternary weights times k-bit elements, PE x SIMD at a time, without multipliers."""
 
     name = "addsub"
+    lane = SignLane()
 
     def supports(self, node: Dense, x: Type, device: Device) -> str | None:
         largest = max(-node.weight_type.lo, node.weight_type.hi)
@@ -62,7 +63,7 @@ class AddSub:
         return useful_foldings(*node.weight.shape)
 
     def cost(self, node: Dense, x: Type, folding: Folding, device: Device) -> Cost:
-        return folded_cost(FoldedDense(node, x, folding, SignLane()), device)
+        return folded_cost(FoldedDense(node, x, folding, self.lane), device)
 
     def build(self, node: Dense, x: Type, folding: Folding, device: Device) -> StreamComponent:
-        return FoldedDense(node, x, folding, SignLane())
+        return FoldedDense(node, x, folding, self.lane)

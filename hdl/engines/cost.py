@@ -137,6 +137,9 @@ def folded_parts(dense: FoldedDense, family: Family) -> tuple[Parts, int]:
     return parts, products + trees + pe * width + counters + (5 + fold) * dense.before
 
 
+EXACT = 1 << 14  # weights up to which single bits of their memory are looked at: in larger ones all vary or none
+
+
 def varying(folds: Array) -> int:
     """How many bits of a memory are not the same in all its words, which alone take room.
 
@@ -160,7 +163,10 @@ def folded_cost(dense: FoldedDense, device: Device, dsps: int = 0) -> Cost:
     family, x = device.family, dense.i_beats.type
     parts, ffs = folded_parts(dense, family)
     usage = Usage(parts.luts(LOGIC[family][kind_of(dense)]), ffs)
-    usage += rom(dense.nf * dense.sf, varying(dense.weight_folds()), family)
+    width = dense.pe * dense.simd * dense.stored.varying
+    if dense.stored.codes.size <= EXACT:
+        width = varying(dense.weight_folds())
+    usage += rom(dense.nf * dense.sf, width, family)
     usage += rom(dense.nf, varying(dense.start_folds()), family)
     if dense.nf > 1:
         usage += ram(2 << (dense.sf - 1).bit_length(), dense.simd * x.width, family)

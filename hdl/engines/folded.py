@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
@@ -19,7 +22,7 @@ from lutwright.hdl.rom import concatenated, rom
 from lutwright.hdl.tokens import Stages, pipeline
 
 
-class Lane(Protocol):
+class Lane(Hashable, Protocol):
     """How one SIMD lane multiplies: sum over a row and over `planes` of plane * term is weight · x + `excess`.
 
     `blocks`: whether multiplier blocks make the terms. They lie far from what they multiply, and in a few rows of the
@@ -50,6 +53,23 @@ class Lane(Protocol):
 def scaled(value: Value, plane: int) -> Value:
     """`value` times a power of two, or such negated."""
     return (value if plane > 0 else -value) << (abs(plane).bit_length() - 1)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """The codes of a layer's weights [N, K], how many of a code's bits ever vary, and the accumulators' starts [N]."""
+
+    codes: Array
+    varying: int
+    starts: Array
+
+
+@lru_cache(maxsize=32)
+def _stored(node: Dense, x: Type, lane: Lane) -> Stored:
+    codes = lane.codes(node).astype(np.min_scalar_type((1 << lane.weight_bits(node)) - 1))
+    mixed = int(np.bitwise_or.reduce(codes, axis=None) ^ np.bitwise_and.reduce(codes, axis=None))
+    starts = (node.bias - lane.excess(node, x)) & ((1 << node.type.width) - 1)
+    return Stored(codes, mixed.bit_count(), starts)
 
 
 class FoldedDense(StreamComponent):
@@ -90,9 +110,9 @@ class FoldedDense(StreamComponent):
 
     def weight_folds(self) -> Array:
         """[NF, PE, SF, SIMD]: the codes; those of a fold of both are a word."""
-        codes = np.zeros((self.nf * self.pe, self.sf * self.simd), np.min_scalar_type((1 << self.weight_bits) - 1))
-        rows, columns = self.node.weight.shape
-        codes[:rows, :columns] = self.lane.codes(self.node)
+        stored = self.stored.codes
+        codes = np.zeros((self.nf * self.pe, self.sf * self.simd), stored.dtype)
+        codes[: stored.shape[0], : stored.shape[1]] = stored
         return codes.reshape(self.nf, self.pe, self.sf, self.simd)
 
     def start_words(self) -> list[int]:
@@ -102,8 +122,13 @@ class FoldedDense(StreamComponent):
     def start_folds(self) -> Array:
         """[NF, PE]: the same, modulo 2 ** (width of y)."""
         starts = np.zeros(self.nf * self.pe, dtype=np.int64)
-        starts[: len(self.node.weight)] = self.node.bias - self.lane.excess(self.node, self.x)
-        return (starts & ((1 << self.node.type.width) - 1)).reshape(self.nf, self.pe)
+        starts[: len(self.node.weight)] = self.stored.starts
+        return starts.reshape(self.nf, self.pe)
+
+    @property
+    def stored(self) -> Stored:
+        """What does not depend on the folding."""
+        return _stored(self.node, self.x, self.lane)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
