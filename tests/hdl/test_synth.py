@@ -1,0 +1,71 @@
+"""Counts of mapped netlists, and what costs have to equal in them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lutwright.frontend.device import device
+from lutwright.frontend.ir import Input, Type
+from lutwright.frontend.nodes import Dense
+from lutwright.hdl.emit import rtlil
+from lutwright.hdl.engines.base import Folding
+from lutwright.hdl.engines.multiply import dsp_blocks
+from lutwright.hdl.engines.registry import engines
+from lutwright.hdl.synth import counted, synthesize
+
+
+def cell(kind: str, **nets: int | str) -> dict[str, Any]:
+    return {"type": kind, "connections": {name: [net] for name, net in nets.items()}}
+
+
+def test_a_carry_without_its_lut_takes_a_site() -> None:
+    cells = {
+        "sum": cell("SB_LUT4", I0="0", I1=2, I2=3, I3=4, O=5),
+        "beside": cell("SB_CARRY", I0=2, I1=3, CI=4, CO=6),
+        "again": cell("SB_CARRY", I0=2, I1=3, CI=4, CO=7),
+        "alone": cell("SB_CARRY", I0=2, I1=3, CI=6, CO=8),
+    }
+    found = counted({"cells": cells})
+    assert (found.lut, found.carry, found.sites) == (1, 3, 3)
+
+
+@pytest.mark.parametrize(
+    ("x", "weight", "name", "blocks"),
+    [
+        (16, 16, "ice40-up5k", 1),
+        (17, 9, "ice40-up5k", 1),
+        (18, 9, "ice40-up5k", 2),
+        (18, 18, "ecp5-25k", 1),
+        (3, 9, "gw1n-9", 0),
+        (8, 1, "ecp5-25k", 0),
+    ],
+)
+def test_blocks_of_a_product(x: int, weight: int, name: str, blocks: int) -> None:
+    assert dsp_blocks(x, weight, device(name).family) == blocks
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["ice40-up5k", "ecp5-25k", "gw1n-9"])
+@pytest.mark.parametrize(
+    ("engine", "x", "weights", "rows", "columns", "fold"),
+    [
+        ("multiply", (0, 1), (-1, 1), 10, 128, "1x16"),  # the lower bit of a weight never varies
+        ("multiply", (-8, 7), (-8, 7, 3), 90, 8, "5x8"),
+        ("addsub", (0, 15), (-1, 1), 256, 64, "3x32"),  # 32 bits of its starts vary
+        ("multiply_dsp", (0, 255), (-99, 5, 127), 24, 576, "2x4"),
+    ],
+)
+def test_blocks_of_layers_are_those_of_synthesis(
+    engine: str, x: tuple[int, int], weights: tuple[int, ...], rows: int, columns: int, fold: str, name: str
+) -> None:
+    source = Input("x", (), Type((columns,), *x))
+    node = Dense.of("dense", source, np.random.default_rng(0).choice(weights, (rows, columns)), None)
+    pe, simd = map(int, fold.split("x"))
+    chip, built = device(name), engines()[engine]
+    cost = built.cost(node, source.type, Folding(pe, simd), chip)
+    part = built.build(node, source.type, Folding(pe, simd), chip)
+    found = synthesize(rtlil(part, "top"), "top", chip).total
+    assert (found.bram, found.dsp) == (cost.brams, cost.dsps)
