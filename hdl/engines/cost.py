@@ -137,7 +137,7 @@ def folded_parts(dense: FoldedDense, family: Family) -> tuple[Parts, int]:
     return parts, products + trees + pe * width + counters + (5 + fold) * dense.before
 
 
-EXACT = 1 << 14  # weights up to which single bits of their memory are looked at: in larger ones all vary or none
+EXACT = 1 << 18  # weights up to which single bits of their memory are looked at: in larger ones all vary or none
 
 
 def varying(folds: Array) -> int:
