@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import sys
+import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,6 +34,7 @@ from .frontend.graphs import DIALECTS
 from .frontend.graphs.net import Case
 
 DEVICES = ("ecp5-85k", "ice40-hx8k", "gw2a-18")
+DRAWN, WANTED = 60, 4  # of each dialect
 STALLS = ((0.0, 0.0), (0.3, 0.0), (0.0, 0.5), (0.4, 0.4))
 
 
@@ -105,3 +108,18 @@ def outcome(case: Case, folder: Path, number: int) -> Counter[str]:
     if stalls == STALLS[0]:
         assert ran.last_beats.tolist() == network.course.last_beats(len(x)).tolist(), story
     return Counter(["simulated", *{type(node).__name__ for node in graph}])
+
+
+def main(dialect: str) -> None:
+    """The first models of those drawn of a dialect that have hardware."""
+    found = Counter[str]()
+    with tempfile.TemporaryDirectory(prefix="lutwright-") as folder:
+        for number, case in enumerate(drawn(dialect, DRAWN)):
+            if found["simulated"] < WANTED:
+                found += outcome(case, Path(folder), number)
+    print(dialect, dict(found))
+    assert found["simulated"] == WANTED, found
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
