@@ -67,7 +67,7 @@ def times(path: Path) -> dict[str, float]:
     ran = stream_frames(verilog, "network", network.i_beats, network.o_beats, frame, frame_cycles=cycles)
     assert ran.speed is not None
     started = time.monotonic()
-    synth.synthesize(emit.rtlil(Network(graph, chosen), "network"), "network", DEVICE)
+    synth.resources(emit.rtlil(Network(graph, chosen), "network"), "network", DEVICE)
     synthesis = time.monotonic() - started
     return dict(zip(STEPS, [*np.diff(marks).tolist(), ran.speed.build_seconds, synthesis], strict=True))
 

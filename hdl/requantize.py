@@ -18,6 +18,7 @@ from lutwright.hdl.engines.base import Cost
 from lutwright.hdl.engines.multiply import dsp_blocks
 from lutwright.hdl.fixed_point import fixed_point
 from lutwright.hdl.product import Product
+from lutwright.hdl.registers import Registers
 from lutwright.hdl.rom import columns, concatenated, may_be_blocks, rom, rom_cost, varying
 from lutwright.hdl.tokens import Stages, pipeline
 from lutwright.hdl.unit import Unit
@@ -132,18 +133,15 @@ class RequantizeUnit(Unit):
             flow["fold"] = fold
         valid: Value = self.i.valid
 
-        def held(value: Value, name: str, data: bool = True) -> Value:
-            if isinstance(value, Const):
-                return value
-            register = Signal.like(value, name=name, reset_less=data)
-            with m.If(advance):
-                m.d.sync += register.eq(value)
-            return register
+        registered = Registers(m, advance)
+
+        def held(value: Value, name: str) -> Value:
+            return value if isinstance(value, Const) else registered(value, name)
 
         def step(*rows: list[Value], name: str) -> list[list[Value]]:
             """A register behind all that flows, and behind `rows`, which have values of each lane."""
             nonlocal valid
-            valid = held(valid, f"valid_{name}", data=False)
+            valid = registered(valid, f"valid_{name}", data=False)
             flow.update({key: held(value, f"{key}_{name}") for key, value in flow.items()})
             return [[held(value, f"{name}_{lane}") for lane, value in enumerate(row)] for row in rows]
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import tempfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -117,11 +118,23 @@ def _lone_carries(module: dict[str, Any]) -> int:
     return (pins("SB_CARRY", "I0 I1 CI") - pins("SB_LUT4", "I1 I2 I3")).total()
 
 
-def synthesize(rtlil: str, top: str, device: Device) -> Synthesis:
-    """Map RTLIL (as from `lutwright.hdl.emit`) to the cells of `device`, flat. ToolError if Yosys fails."""
+@contextmanager
+def _written(rtlil: str) -> Iterator[Path]:
+    """A folder for a run of Yosys, with the RTLIL as `in.il`."""
     with tempfile.TemporaryDirectory(prefix="lutwright-") as name:
-        folder = Path(name)
-        (folder / "in.il").write_text(rtlil)
+        (Path(name) / "in.il").write_text(rtlil)
+        yield Path(name)
+
+
+def resources(rtlil: str, top: str, device: Device) -> Resources:
+    """What RTLIL (as from `lutwright.hdl.emit`) needs of `device`, mapped flat. ToolError if Yosys fails."""
+    with _written(rtlil) as folder:
+        return counted(mapped(folder, "in.il", top, device)[top])
+
+
+def synthesize(rtlil: str, top: str, device: Device) -> Synthesis:
+    """The same with its netlist."""
+    with _written(rtlil) as folder:
         total = counted(mapped(folder, "in.il", top, device)[top])
         yosys.run(f"read_json netlist.json\nselect {top}\nwrite_rtlil -selected netlist.il\n", folder)
         return Synthesis(total, (folder / "netlist.il").read_text())
@@ -133,7 +146,6 @@ def synthesize_parts(rtlil: str, top: str, device: Device, parts: Sequence[str])
     Their sum is a little more than the whole design's `total`, which is mapped across borders.
     """
     kept = {part: f"{top}.core.{part}" for part in parts}
-    with tempfile.TemporaryDirectory(prefix="lutwright-") as name:
-        (Path(name) / "in.il").write_text(rtlil)
-        modules = mapped(Path(name), "in.il", top, device, tuple(kept.values()))
+    with _written(rtlil) as folder:
+        modules = mapped(folder, "in.il", top, device, tuple(kept.values()))
     return {part: counted(modules[module]) for part, module in kept.items()}

@@ -28,7 +28,7 @@ from lutwright.frontend.ir import Array
 from lutwright.frontend.model import Model, load
 from lutwright.hdl import emit
 from lutwright.hdl.network import Network
-from lutwright.hdl.synth import synthesize
+from lutwright.hdl.synth import resources, synthesize
 from lutwright.proof import Comparison, accuracy, compare_cycles
 from lutwright.testbenches.board_runner import simulate_board
 from lutwright.testbenches.compiled import stream_frames
@@ -110,7 +110,7 @@ def synth(path: Path, options: Options, progress: Progress) -> Facts:
     facts = design_facts(made, path)
     rtlil = emit.rtlil(made.network, TOP)
     progress("synthesize")
-    total = synthesize(rtlil, TOP, made.device).total
+    total = resources(rtlil, TOP, made.device)
     facts["nodes"] = part_rows(made, measured_parts(made, rtlil, TOP))
     return facts | asdict(total) | {"seconds": round(time.monotonic() - started, 3)}
 
