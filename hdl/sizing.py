@@ -1,8 +1,10 @@
 """The depths of the queues before nodes, from the token model.
 
-The network is a Kahn process network: every component takes and gives beats in an order that no timing changes, and a
-bounded queue is one more such order. So whether it deadlocks does not depend on when anything stalls: a network that
-runs for ever at some pace of its source (which is seen, as its state repeats) runs at any stalls.
+A network in which every pipeline has room for one beat only is a Kahn process network: every component takes and gives
+beats in an order that no timing changes, and a bounded queue is one more such order. So whether it deadlocks does not
+depend on when anything stalls: if it runs for ever when a frame enters once that before has left (which is seen, as its
+state repeats), it runs at any stalls. A deeper pipeline never has room for less. It has room for more only while there
+are no gaps between its beats, so that alone, which stalls can change, must not be what keeps a network going.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ SHALLOWEST = 2
 
 
 def sized(graph: Graph, plan: Plan, even: bool = False) -> Plan:
-    """The plan with the least depths at which latency and interval are those of queues without bounds.
+    """The plan with the least depths at which it never deadlocks, with latency and interval of queues without bounds.
 
     Queues stand where streams meet. If `even`, and nodes wait for one another since some take or give their beats in
     bursts, there are queues at a few other places too, so that the interval is that of the slowest node. No single
@@ -53,7 +55,10 @@ def sized(graph: Graph, plan: Plan, even: bool = False) -> Plan:
 
 
 class Trial:
-    """The latency of a network with queues of some depths, none if it does not take a frame every `pace` cycles."""
+    """The latency of a network with queues of some depths.
+
+    None if it does not take a frame every `pace` cycles, or may deadlock.
+    """
 
     def __init__(self, assembly: Assembly, pace: int) -> None:
         self.assembly, self.pace = assembly, pace
@@ -71,12 +76,25 @@ class Trial:
         key = frozenset((name, depth) for name, depth in depths.items() if depth), most
         if key not in self.known:
             tokens, beats_in, beats_out, queues = self.assembly.streams(depths)
-            machine, latency = Machine(tokens), None
+            machine, tight, latency = Machine(tokens), Machine(tokens.tight), None
             with suppress(PlanError):  # a deadlock
                 latency = keeps_up(machine, beats_in, beats_out, self.pace, most)
-            peaks = {name: int(machine.peaks[stage]) + 2 for name, stage in queues.items()}
+            if latency is not None and not goes_on(tight, beats_in, beats_out):
+                latency = None
+            peaks = {name: int(max(m.peaks[stage] for m in (machine, tight))) + 2 for name, stage in queues.items()}
             self.known[key] = latency, peaks
         return self.known[key]
+
+
+def goes_on(machine: Machine, beats_in: int, beats_out: int) -> bool:
+    """Whether frames go through for ever, each of which enters when that before has left."""
+    seen = set[bytes]()
+    with suppress(PlanError):  # a deadlock
+        while (state := machine.snapshot()) not in seen:
+            seen.add(state)
+            machine.frames(beats_in, beats_out, 1, entering=len(seen))
+        return True
+    return False
 
 
 def _spared(depths: Mapping[str, int], places: Sequence[str], trial: Trial) -> dict[str, int]:

@@ -8,7 +8,7 @@ of state, `valid` and the outputs' `ready`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 
 import numpy as np
@@ -118,6 +118,18 @@ class Tokens:
     def row(cls, stages: Stages) -> Tokens:
         count = len(stages)
         return cls(stages, tuple((k,) for k in range(count)), tuple((k + 1,) for k in range(count)), count)
+
+    @property
+    def tight(self) -> Tokens:
+        """The same with one register in every pipeline: all that it has for certain.
+
+        A pipeline with a gap behind its last beat takes none more, once that beat is not taken.
+        """
+        stages = (
+            replace(stage, parameters=(1, *stage.parameters[1:])) if stage.kind is Kind.PIPELINE else stage
+            for stage in self.stages
+        )
+        return replace(self, stages=tuple(stages))
 
 
 class Weaver:

@@ -238,6 +238,30 @@ def test_no_pool_makes_other_nodes_wait(models: Path) -> None:
     chosen = plan(graph, device("ecp5-85k"))
     network = Network(graph, chosen)
     assert network.timing().interval == network.cost.cycles
-    pools = {name: "separate" for name in chosen.nodes if "max_pool" in name}
-    pinned = Network(graph, plan(graph, device("ecp5-85k"), engines=pools))
-    assert pinned.timing().interval > network.timing().interval
+    assert {node.engine for name, node in chosen.nodes.items() if "max_pool" in name} == {"pool"}
+    bursty = replace(
+        chosen, nodes={n: replace(k, engine="separate") if k.engine == "pool" else k for n, k in chosen.nodes.items()}
+    )
+    assert Network(graph, bursty).timing().interval > network.timing().interval
+
+
+@pytest.mark.parametrize(
+    ("goal", "pool", "queues", "interval"),
+    [
+        (None, "separate", {"dense:0"}, 12),
+        (None, None, set(), 12),
+        (Smallest(), None, set(), 15),
+        (Latency(), None, set(), 15),
+    ],
+)
+def test_bursts_are_evened_out_by_a_queue_or_another_pool(
+    goal: Goal | None, pool: str | None, queues: set[str], interval: int
+) -> None:
+    x = Input("in", (), Type((2, 6, 1), 0, 1))
+    peaks = Pool.of("pool", x, "max", Window((2, 1), (2, 1), (1, 1), ((0, 0), (0, 0))))
+    graph = Graph((x, peaks, Dense.of("dense", peaks, np.array([[1], [2]]))), "dense")
+    pins, folds = {"pool": pool} if pool else {}, {"dense": Folding(1, 1)}
+    made = plan(graph, device("ecp5-25k"), goal, engines=pins, folds=folds)
+    network = Network(graph, made)
+    assert {name for name, depth in made.queues.items() if depth} == queues
+    assert (network.cost.cycles, network.timing().interval) == (12, interval)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -19,7 +20,9 @@ from lutwright.frontend.planning import NodePlan, Plan
 from lutwright.hdl.engines.base import Folding
 from lutwright.hdl.network import Network
 from lutwright.hdl.pool import SEPARATE
+from lutwright.hdl.sizing import goes_on
 from lutwright.hdl.steps import Machine
+from lutwright.hdl.timing import measure
 
 from .test_branch import Built
 
@@ -62,11 +65,20 @@ def bursts(seed: int) -> tuple[Graph, Plan]:
     return net.done(even=True)
 
 
+def gaps(seed: int) -> tuple[Graph, Plan]:
+    """A branch whose pipeline holds less where stalls leave gaps in it, while the concat takes the other branch."""
+    net = Built((3, 1), 0, 1, seed)
+    scaled = net(Add.of("scaled", (net.nodes[0],), np.array([[3]])), 1, 1)
+    net(Concat.of("concat", (net.nodes[0], scaled), 0), 1, 1)
+    return net.done()
+
+
 NETWORKS: dict[str, Callable[[int], tuple[Graph, Plan]]] = {
     "residual": residual,
     "pyramid": pyramid,
     "lanes": lanes,
     "bursts": bursts,
+    "gaps": gaps,
 }
 
 
@@ -124,8 +136,30 @@ def test_every_state_goes_on(name: str) -> None:
     assert len(explored.free) == len(explored.numbers) and explored.dead == 0
 
 
-@pytest.mark.parametrize("name", ["residual", "pyramid"])
+@pytest.mark.parametrize("name", ["residual", "pyramid", "gaps"])
 def test_shallower_queues_have_dead_states(name: str) -> None:
     graph, plan = NETWORKS[name](0)
     shallow = Network(graph, replace(plan, queues=dict.fromkeys(plan.queues, 0)))
     assert Explored(shallow).dead
+
+
+def test_a_network_that_only_stalls_can_stop() -> None:
+    """A pipeline without gaps keeps what is to wait, so without stalls a shallower queue seems to do."""
+    graph, plan = gaps(0)
+    shallow = Network(graph, replace(plan, queues={**plan.queues, "concat:1": 0}))
+    beats = shallow.i_beats.per_frame, shallow.o_beats.per_frame
+    assert measure(shallow.tokens(), *beats) == Network(graph, plan).timing()
+    assert Explored(shallow).dead
+
+
+@pytest.mark.parametrize("name", ["pyramid", "lanes", "bursts", "gaps"])
+def test_frames_one_by_one_tell_whether_there_are_dead_states(name: str) -> None:
+    graph, plan = NETWORKS[name](0)
+    names = [queue for queue, depth in plan.queues.items() if depth]
+    found = set[bool]()
+    for depths in product(*([0, *range(2, plan.queues[queue] + 1)] for queue in names)):
+        network = Network(graph, replace(plan, queues={**plan.queues, **dict(zip(names, depths, strict=True))}))
+        alive = goes_on(Machine(network.tokens().tight), network.i_beats.per_frame, network.o_beats.per_frame)
+        assert alive == (Explored(network).dead == 0), depths
+        found.add(alive)
+    print(f"{name}: {found}")
