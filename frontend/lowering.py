@@ -24,7 +24,7 @@ def lower(graph: Graph) -> Graph:
         source = emitted[node.inputs[0]]
         if is_pointwise(node):
             return (Dense.of(node.name, source, dense_weight(node), node.bias),)
-        unfold = Unfold.of(names(f"{node.name}_window"), source, node.window, node.pad_value)
+        unfold = Unfold.of(names(f"{node.name}_window"), source, node.window, node.pad_value, node.groups)
         return unfold, Dense.of(node.name, unfold, dense_weight(node), node.bias)
 
     return verify(each(graph, rewrite))
@@ -32,7 +32,7 @@ def lower(graph: Graph) -> Graph:
 
 def unfolded_dense(node: Conv, x: Type) -> tuple[Dense, Type]:
     """The Dense that a Conv becomes, and the Type of what it multiplies."""
-    unfold = Unfold.of("window", Input("x", (), x), node.window, node.pad_value)
+    unfold = Unfold.of("window", Input("x", (), x), node.window, node.pad_value, node.groups)
     return Dense.of(node.name, unfold, dense_weight(node), node.bias), unfold.type
 
 
@@ -55,11 +55,9 @@ def is_pointwise(node: Conv) -> bool:
 
 
 def dense_weight(node: Conv) -> Array:
-    """The weights [N, places * C]; those of other groups are 0."""
-    rows, inner = len(node.weight), node.weight.shape[-1]
-    places = node.weight.reshape(rows, -1, inner)
-    if node.groups == 1:
-        return places.reshape(rows, -1)
-    spread = np.zeros((rows, places.shape[1], node.groups, inner), np.int64)
-    spread[np.arange(rows), :, np.arange(rows) * node.groups // rows] = places
+    """The weights [N, places * C] of what an Unfold gives; those of other groups are 0."""
+    rows = len(node.weight)
+    own = node.weight.reshape(rows, -1)
+    spread = np.zeros((rows, node.groups, own.shape[1]), np.int64)
+    spread[np.arange(rows), np.arange(rows) * node.groups // rows] = own
     return spread.reshape(rows, -1)

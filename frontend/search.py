@@ -135,23 +135,26 @@ class Search:
         return found
 
     def _windows(self, node: Node, x: Type) -> list[Option]:
-        """As many lanes out as in, those of an Unfold divide the channels; or, of a parallel one, all of both."""
+        """As many lanes out as in, those of an Unfold divide a group; or, of a parallel one, a group's or all."""
         fold, pinned = self.folds.get(node.name), self.engines.get(node.name)
         lanes = useful_parts(x.channels) if fold is None else [fold.simd] if fold.pe == fold.simd else []
+        groups = node.groups if isinstance(node, Unfold) else 1
         if isinstance(node, Unfold):
-            lanes = [count for count in lanes if x.channels % count == 0]
-        whole, found = Folding(node.type.channels, x.channels), list[Option]()
+            lanes = [count for count in lanes if x.channels // groups % count == 0]
+        whole = [Folding(node.type.channels // part, x.channels // part) for part in sorted({groups, 1}, reverse=True)]
+        found = list[Option]()
         for name in units(node, x):
             foldings = [Folding(count, count) for count in lanes]
             if name == PARALLEL:
-                foldings = [whole] if fold in (None, whole) else []
+                foldings = [folding for folding in whole if fold in (None, folding)]
             if pinned in (None, name):
                 costs = (unit_cost(node, (x,), folding.simd, self.device, name) for folding in foldings)
                 found += [Option(name, folding, cost) for folding, cost in zip(foldings, costs, strict=True)]
         if not found:
             raise PlanError(
-                f"--fold {node.name} must have as many lanes out as in, which divide its {x.channels} channels where "
-                f"a window is unfolded, or be {whole} with --engine {node.name}={PARALLEL}, not {fold}"
+                f"--fold {node.name} must have as many lanes out as in, which divide its {x.channels // groups} "
+                f"channels where a window is unfolded, or be {' or '.join(map(str, whole))} with --engine "
+                f"{node.name}={PARALLEL}, not {fold}"
             )
         return found
 

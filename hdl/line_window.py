@@ -10,7 +10,7 @@ from amaranth.lib import wiring
 
 from lutwright.errors import PlanError
 from lutwright.frontend.device import Device
-from lutwright.frontend.ir import Type
+from lutwright.frontend.ir import Array, Type
 from lutwright.frontend.nodes.windows import Window
 from lutwright.hdl.beats import Beats
 from lutwright.hdl.delay import delay_usage, delayed
@@ -23,7 +23,7 @@ PARALLEL = "parallel"  # the name of this way to build an Unfold
 
 
 class LineWindow(WindowUnit):
-    """What lies under the window, the whole kernel a beat; without `by_block`, `lanes` are all C.
+    """What lies under the window, the whole kernel a beat; without `by_block`, `lanes` are all C or those of a group.
 
     A raster of beats passes under the kernel, whose last place lies on the newest; what lies under it of other lines
     comes out of delays of a line. The raster has as many columns as x or as lie between the first and the last
@@ -34,10 +34,12 @@ class LineWindow(WindowUnit):
     cycles after frames or lines.
     """
 
-    def __init__(self, x: Type, window: Window, lanes: int, fill: int, by_block: bool = False) -> None:
-        if not by_block and lanes != x.channels:
-            raise PlanError(f"a parallel window must take all {x.channels} channels at once, not {lanes}")
-        super().__init__(x, window, lanes, fill, by_block, places=math.prod(window.kernel))
+    def __init__(self, x: Type, window: Window, lanes: int, fill: int, by_block: bool = False, groups: int = 1) -> None:
+        if not by_block and lanes not in (x.channels, x.channels // groups):
+            raise PlanError(
+                f"a parallel window must take all {x.channels} channels at once, or those of a group, not {lanes}"
+            )
+        super().__init__(x, window, lanes, fill, by_block, groups, places=math.prod(window.kernel))
         self._lay_out()
 
     def _lay_out(self) -> None:
@@ -51,6 +53,12 @@ class LineWindow(WindowUnit):
         # Rows and columns are counted so that the first position is in row `lead` and column 0.
         self.lead = -(-self.first // self.line)
         self.start = self.lead * self.line - self.first
+
+    def _by_group(self) -> Array:
+        """The lanes of a beat out, of which each is a place's and a channel's, in the order of the groups."""
+        together = -(-self.groups // self.blocks)
+        order = np.arange(self.o_beats.lanes).reshape(-1, together, self.i_beats.lanes // together)
+        return order.swapaxes(0, 1).ravel()
 
     @property
     def beats(self) -> int:
@@ -124,7 +132,7 @@ class LineWindow(WindowUnit):
                     value = Signal(self.o_beats.shape, name=f"element{ky}_{kx}_{lane}")
                     m.d.comb += value.eq(Mux(there, element.as_signed() if kind.signed else element, fill))
                     elements.append(value)
-        at.give(m, self.o, gives, last, elements)
+        at.give(m, self.o, gives, last, [elements[index] for index in self._by_group().tolist()])
         return m
 
     def _positions(self, m: Module, at: Intake) -> tuple[Value, Value, list[Value], list[Value]]:

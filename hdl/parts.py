@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -63,8 +64,9 @@ def planned(node: Node, plan: Plan) -> NodePlan:
     if min(choice.folding.pe, choice.folding.simd) < 1:
         raise PlanError(f"the folding of '{node.name}' must be at least 1x1, not {choice.folding}")
     if isinstance(node, Unfold) and choice.engine == PARALLEL:
-        if choice.folding.pe != node.type.channels:
-            raise PlanError(f"a parallel '{node.name}' must have {node.type.channels} lanes out, not {choice.folding}")
+        places = math.prod(node.window.kernel)
+        if choice.folding.pe != places * choice.folding.simd:
+            raise PlanError(f"a parallel '{node.name}' must have {places} times its lanes out, not {choice.folding}")
     elif isinstance(node, SAME_LANES) and choice.folding.pe != choice.folding.simd:
         raise PlanError(f"'{node.name}' must have as many lanes out as in, not {choice.folding}")
     elif isinstance(node, Embedding) and choice.folding.simd != 1:

@@ -80,9 +80,9 @@ def _unit(node: Node, inputs: Sequence[Type], lanes: int, name: str) -> Unit:
         case ArgMax():
             return ArgMaxUnit(node, x, lanes)
         case Unfold() if name == PARALLEL:
-            return LineWindow(x, node.window, lanes, node.pad_value)
+            return LineWindow(x, node.window, lanes, node.pad_value, groups=node.groups)
         case Unfold():
-            return SlidingWindow(x, node.window, lanes, node.pad_value)
+            return SlidingWindow(x, node.window, lanes, node.pad_value, groups=node.groups)
         case Pool() if name == SEPARATE:
             return PoolReduce(node, x, lanes)
         case Pool() | Conv() if slides(node):

@@ -28,20 +28,24 @@ WHOLE_MEMORY = 256  # rows that every family's block RAM has: a buffer of fewer 
 class WindowUnit(Unit):
     """What lies under the window: y[o.., k.., c] = x[o * stride + k * dilation - pad.., c], and `fill` outside of x.
 
-    x is [H, W, C] or [W, C]. The result is [OH, OW, kernel * C], channels fastest; with `by_block` it is
-    [OH, OW, ceil(C / lanes), kernel * lanes]: for each block of channels what lies under the whole kernel; lanes past
-    C carry 0 inside x and `fill` outside. Ports: i: Beats(x, lanes), o: Beats(y, `places` * lanes).
+    x is [H, W, C] or [W, C]. The result is [OH, OW, kernel * C]: for each of `groups` groups of channels what lies
+    under the whole kernel, channels fastest. With `by_block` it is [OH, OW, ceil(C / lanes), kernel * lanes], where
+    each block of `lanes` channels is a group; lanes past C carry 0 inside x and `fill` outside.
+    Ports: i: Beats(x, lanes), o: Beats(y, `places` * lanes).
     """
 
     cuts_ready = True
 
-    def __init__(self, x: Type, window: Window, lanes: int, fill: int, by_block: bool, places: int) -> None:
+    def __init__(
+        self, x: Type, window: Window, lanes: int, fill: int, by_block: bool, groups: int, places: int
+    ) -> None:
         if len(x.shape) not in (2, 3):
             raise PlanError(f"a sliding window has one or two spatial axes, but its input is {x}")
         self.window, self.fill, self.by_block = plane(window), fill, by_block
         self.height, self.width = (1, *x.shape)[-3:-1]
         self.rows, self.columns = self.window.output((self.height, self.width))
         self.blocks = -(-x.channels // lanes)
+        self.groups = self.blocks if by_block else groups
         kernel = math.prod(self.window.kernel)
         inner = (self.blocks, kernel * lanes) if by_block else (kernel * x.channels,)
         lo, hi = (min(x.lo, fill), max(x.hi, fill)) if self.window.padded else (x.lo, x.hi)
@@ -49,7 +53,7 @@ class WindowUnit(Unit):
 
 
 class SlidingWindow(WindowUnit):
-    """What lies under the window, one place of the kernel a beat; without `by_block`, `lanes` divides C.
+    """What lies under the window, one place of the kernel a beat; without `by_block`, `lanes` divides C / groups.
 
     The buffer holds `depth` beats: as many as lie between the oldest one that is still needed and the newest, at most
     over all positions, and those of the lines that a stride skips, so that they come in meanwhile.
@@ -58,10 +62,13 @@ class SlidingWindow(WindowUnit):
     Source: the sliding window unit of Umuroglu et al., "FINN", FPGA 2017, section 4.4.
     """
 
-    def __init__(self, x: Type, window: Window, lanes: int, fill: int, by_block: bool = False) -> None:
-        if not by_block and x.channels % lanes:
-            raise PlanError(f"the lanes of a sliding window must divide its {x.channels} channels, not be {lanes}")
-        super().__init__(x, window, lanes, fill, by_block, places=1)
+    def __init__(self, x: Type, window: Window, lanes: int, fill: int, by_block: bool = False, groups: int = 1) -> None:
+        if not by_block and x.channels // groups % lanes:
+            raise PlanError(
+                f"the lanes of a sliding window must divide the {x.channels // groups} channels of a group, "
+                f"not be {lanes}"
+            )
+        super().__init__(x, window, lanes, fill, by_block, groups, places=1)
         self.table, self.places = self._schedule()
         self.depth = self._depth()
 
@@ -98,9 +105,9 @@ class SlidingWindow(WindowUnit):
 
     def _in_order(self, beats: Array) -> Array:
         """[..., columns, blocks, ky, kx] as [..., beats of a row], in the order in which they are given."""
-        if not self.by_block:
-            beats = np.moveaxis(beats, -3, -1)
-        return beats.reshape(*beats.shape[:-4], -1)
+        *outer, columns, _, ky, kx = beats.shape
+        grouped = beats.reshape(*outer, columns, self.groups, -1, ky, kx)
+        return np.moveaxis(grouped, -3, -1).reshape(*outer, -1)
 
     def _lag(self, bases: Array, kinds: Array, needs: Array, origins: Array) -> int:
         """How far before a beat's origin what is still needed can lie: where a window has left its line."""
@@ -171,18 +178,23 @@ class SlidingWindow(WindowUnit):
         self._give(m, word, outside, last)
         return m
 
-    def _along(self, *, y: int = 0, x: int = 0, block: int = 0, ky: int = 0, kx: int = 0) -> tuple[int, ...]:
-        """What belongs to the loops around a beat, innermost first."""
-        return (*((kx, ky, block) if self.by_block else (block, kx, ky)), x, y)
+    def _along(
+        self, *, y: int = 0, x: int = 0, group: int = 0, ky: int = 0, kx: int = 0, block: int = 0
+    ) -> tuple[int, ...]:
+        """What belongs to the loops around a beat, innermost first; `block`: that in a group."""
+        return block, kx, ky, group, x, y
 
     def _loops(self) -> tuple[int, ...]:
         """Iterations of the loops."""
         ky, kx = self.window.kernel
-        return self._along(y=self.rows, x=self.columns, block=self.blocks, ky=ky, kx=kx)
+        return self._along(
+            y=self.rows, x=self.columns, group=self.groups, ky=ky, kx=kx, block=self.blocks // self.groups
+        )
 
     def _place_moves(self) -> list[int]:
         (sy, sx), (dy, dx), line = self.window.strides, self.window.dilations, self.width * self.blocks
-        steps = self._along(y=sy * line, x=sx * self.blocks, block=1, ky=dy * line, kx=dx * self.blocks)
+        group = self.blocks // self.groups
+        steps = self._along(y=sy * line, x=sx * self.blocks, group=group, ky=dy * line, kx=dx * self.blocks, block=1)
         return moves(self._loops(), steps, self.i_beats.per_frame)
 
     def _origin_moves(self) -> list[int]:

@@ -16,10 +16,10 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from lutwright.errors import ImportRefused, PlanError
 from lutwright.frontend.device import device
 from lutwright.frontend.hardware import refusal
-from lutwright.frontend.ir import Graph
+from lutwright.frontend.ir import Graph, Input
 from lutwright.frontend.lowering import lower
 from lutwright.frontend.model import load
-from lutwright.frontend.nodes import Concat, Dense
+from lutwright.frontend.nodes import Concat, Dense, Reshape
 from lutwright.frontend.planning import NodePlan, Plan
 from lutwright.frontend.search import Search
 from lutwright.hdl import emit
@@ -90,7 +90,9 @@ def outcome(case: Case, folder: Path, number: int) -> Counter[str]:
     except (ImportRefused, PlanError):
         return Counter(["refused by the importer"])
     graph = lower(model.graph)
-    if len(graph.nodes) == 1 or any(refusal(node, *graph.types(node)) for node in graph if not isinstance(node, Dense)):
+    if all(isinstance(node, Input | Reshape) for node in graph) or any(
+        refusal(node, *graph.types(node)) for node in graph if not isinstance(node, Dense)
+    ):
         return Counter(["without hardware"])
     network = Network(graph, random_plan(graph, choose))
     kind = graph.input.type

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -29,9 +30,31 @@ class Dense(Node):
         return Type((), min(0, int(self.weight.min())), max(0, int(self.weight.max())))
 
     @cached_property
+    def groups(self) -> int:
+        """The most blocks on the diagonal of the weights outside of which all are 0, as a grouped Conv has them."""
+        rows, columns = self.weight.shape
+        first = np.flatnonzero(self.weight[0])
+        most = (
+            math.gcd(rows, columns) if not len(first) else min(math.gcd(rows, columns), columns // (int(first[-1]) + 1))
+        )
+        for count in range(most, 1, -1):
+            if rows % count == columns % count == 0:
+                row, column = np.nonzero(self.weight)
+                if (row * count // rows == column * count // columns).all():
+                    return count
+        return 1
+
+    @cached_property
+    def own(self) -> Array:
+        """[N, K / groups]: of each row the weights of its own block."""
+        rows, count = len(self.weight), self.groups
+        blocks = self.weight.reshape(rows, count, -1)
+        return blocks[np.arange(rows), np.arange(rows) * count // rows]
+
+    @cached_property
     def weighs_all(self) -> bool:
-        """Whether no weight is 0."""
-        return bool((self.weight != 0).all())
+        """Whether no weight of its own block is 0."""
+        return bool((self.own != 0).all())
 
     @classmethod
     def of(cls, name: str, source: Node, weight: Array, bias: Array | None = None) -> Dense:

@@ -191,22 +191,26 @@ class Pool(Node):
 
 @dataclass(frozen=True, eq=False)
 class Unfold(Node):
-    """y[o.., (k.., c)] = x[o*stride + k*dilation - pad.., c]: what a Conv multiplies by its weights, as one vector.
+    """y[o.., (g, k.., c)] = x[o*stride + k*dilation - pad.., g*C/groups + c]: what a Conv multiplies by its weights.
 
-    The places of the kernel follow one another in raster order, channels fastest. x is `pad_value` outside.
+    In one vector, group by group; the places of the kernel follow one another in raster order, channels fastest. x is
+    `pad_value` outside.
     """
 
     window: Window
     pad_value: int
+    groups: int = 1
 
     @classmethod
-    def of(cls, name: str, source: Node, window: Window, pad_value: int) -> Unfold:
-        node = cls(name, (source.name,), source.type, window, pad_value)
+    def of(cls, name: str, source: Node, window: Window, pad_value: int, groups: int = 1) -> Unfold:
+        node = cls(name, (source.name,), source.type, window, pad_value, groups)
         return replace(node, type=node.infer(source.type))
 
     def evaluate(self, *inputs: Array) -> Array:
         (x,) = inputs
-        return np.concatenate([under for _, under in self.window.positions(x, self.pad_value)], axis=-1)
+        parts = [under for _, under in self.window.positions(x, self.pad_value)]
+        places = np.stack([part.reshape(*part.shape[:-1], self.groups, -1) for part in parts], axis=-2)
+        return places.reshape(*places.shape[:-3], -1)
 
     def infer(self, *inputs: Type) -> Type:
         (x,) = inputs

@@ -19,7 +19,7 @@ from lutwright.frontend.nodes import Dense
 from lutwright.hdl.engines.base import Cost, Folding, StreamComponent
 from lutwright.hdl.engines.cost import folded_cost
 from lutwright.hdl.engines.folded import FoldedDense
-from lutwright.hdl.engines.foldings import useful_foldings
+from lutwright.hdl.engines.foldings import foldings
 
 
 class SignLane:
@@ -31,8 +31,8 @@ class SignLane:
         return 1 if node.weighs_all else 2
 
     def codes(self, node: Dense) -> Array:
-        sign = (node.weight < 0).astype(np.int64)
-        return sign if self.weight_bits(node) == 1 else (node.weight != 0) + 2 * sign
+        sign = (node.own < 0).astype(np.int64)
+        return sign if self.weight_bits(node) == 1 else (node.own != 0) + 2 * sign
 
     def term_shape(self, node: Dense, x: Type) -> Shape:
         return Shape(x.width, x.signed)
@@ -45,7 +45,7 @@ class SignLane:
         return [flipped if len(code) == 1 else Mux(code[0], flipped, 0)]
 
     def excess(self, node: Dense, x: Type) -> Array:
-        negatives = (node.weight < 0).sum(axis=1)
+        negatives = (node.own < 0).sum(axis=1)
         return np.asarray(-negatives if x.signed else negatives * ((1 << x.width) - 1), dtype=np.int64)
 
 
@@ -60,7 +60,7 @@ class AddSub:
         return None if largest <= 1 else f"weights must be -1, 0 or 1, found magnitudes up to {largest}"
 
     def foldings(self, node: Dense, x: Type) -> Iterable[Folding]:
-        return useful_foldings(*node.weight.shape)
+        return foldings(node)
 
     def cost(self, node: Dense, x: Type, folding: Folding, device: Device) -> Cost:
         return folded_cost(FoldedDense(node, x, folding, self.lane), device)

@@ -115,15 +115,15 @@ class Parts:
 
 def folded_parts(dense: FoldedDense, family: Family) -> tuple[Parts, int]:
     """The counts of a folded layer's logic, and its registers outside of memories and multiplier blocks."""
-    pe, simd, width = dense.pe, dense.simd, dense.node.type.width
+    pe, lanes_of_row, width = dense.pe, dense.per_row, dense.node.type.width
     bits, planes = dense.term_shape.width, len(dense.planes)
-    lanes = tree([bits] * simd, dense.one_bit, first=1 if dense.one_bit else 2)
+    lanes = tree([bits] * lanes_of_row, dense.one_bit, first=1 if dense.one_bit else 2)
     shifted = [lanes.width + abs(plane).bit_length() - (plane > 0) for plane in dense.planes]
     whole = tree(shifted, one_bit=False, first=2)
-    beat, fold, address = ((count - 1).bit_length() for count in (dense.sf, dense.nf, dense.sf * dense.nf))
-    counters = beat + fold + address + (2 * beat + fold + 6) * (dense.nf > 1)
+    beat, fold, address = ((count - 1).bit_length() for count in (dense.sf, dense.folds, dense.sf * dense.folds))
+    counters = beat + fold + address + (2 * beat + (dense.nf - 1).bit_length() + 6) * (dense.nf > 1)
     parts = Parts(
-        pe * simd * planes * bits,
+        pe * lanes_of_row * planes * bits,
         pe * planes * lanes.full_adders,
         pe * (planes * lanes.adder_bits + whole.adder_bits),
         pe * width * (2 if dense.sf > 1 else 1),
@@ -131,7 +131,7 @@ def folded_parts(dense: FoldedDense, family: Family) -> tuple[Parts, int]:
     )
     products = 0 if dense.one_bit else parts.term_bits
     if dense.lane.blocks:
-        around = products + pe * simd * dense.weight_bits + simd * dense.x.width
+        around = products + pe * lanes_of_row * dense.weight_bits + dense.simd * dense.x.width
         products = (1 if family in FAMILIES else 2) * around  # of each two registers one is in the block
     trees = pe * (planes * lanes.register_bits + whole.register_bits)
     return parts, products + trees + pe * width + counters + (5 + fold) * dense.before
@@ -143,7 +143,7 @@ EXACT = 1 << 18  # weights up to which single bits of their memory are looked at
 def varying(folds: Array) -> int:
     """How many bits of a memory are not the same in all its words, which alone take room.
 
-    folds: [NF, lanes] or [NF, PE, SF, SIMD]; a word is a fold of NF and SF.
+    folds: [folds, lanes] or [folds, PE, SF, lanes of a row]; a word is a fold of both.
     """
     ones, all_ones = np.bitwise_or.reduce(folds), np.bitwise_and.reduce(folds)
     if folds.ndim == 4:
@@ -163,16 +163,16 @@ def folded_cost(dense: FoldedDense, device: Device, dsps: int = 0) -> Cost:
     family, x = device.family, dense.i_beats.type
     parts, ffs = folded_parts(dense, family)
     usage = Usage(parts.luts(LOGIC[family][kind_of(dense)]), ffs)
-    width = dense.pe * dense.simd * dense.stored.varying
+    width = dense.pe * dense.per_row * dense.stored.varying
     if dense.stored.codes.size <= EXACT:
         width = varying(dense.weight_folds())
-    usage += rom(dense.nf * dense.sf, width, family)
-    usage += rom(dense.nf, varying(dense.start_folds()), family)
+    usage += rom(dense.folds * dense.sf, width, family)
+    usage += rom(dense.folds, varying(dense.start_folds()), family)
     if dense.nf > 1:
         usage += ram(2 << (dense.sf - 1).bit_length(), dense.simd * x.width, family)
     else:
         usage += Usage(ffs=dense.simd * x.width)
-    return Cost(round(usage.luts), round(usage.ffs), usage.brams, dsps, x.vectors * dense.nf * dense.sf)
+    return Cost(round(usage.luts), round(usage.ffs), usage.brams, dsps, x.vectors * dense.folds * dense.sf)
 
 
 def spatial_parts(dense: SpatialDense) -> tuple[Parts, int]:

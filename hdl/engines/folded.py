@@ -16,6 +16,7 @@ from lutwright.frontend.nodes import Dense
 from lutwright.hdl.arith import adder_tree, tree_depth
 from lutwright.hdl.beats import Beats
 from lutwright.hdl.engines.base import Folding, StreamComponent
+from lutwright.hdl.engines.foldings import groups_at_once
 from lutwright.hdl.registers import Registers
 from lutwright.hdl.replay import ReplayBuffer
 from lutwright.hdl.rom import concatenated, rom
@@ -35,7 +36,7 @@ class Lane(Hashable, Protocol):
         """Bits of a stored weight."""
 
     def codes(self, node: Dense) -> Array:
-        """The stored weights [N, K], non-negative; the code 0 times an element 0 must give terms 0."""
+        """The stored weights, as `node.own`, non-negative; the code 0 times an element 0 must give terms 0."""
 
     def planes(self, node: Dense) -> tuple[int, ...]:
         """Powers of two, or such negated: what each of the terms counts for."""
@@ -57,7 +58,7 @@ def scaled(value: Value, plane: int) -> Value:
 
 @dataclass(frozen=True)
 class Stored:
-    """The codes of a layer's weights [N, K], how many of a code's bits ever vary, and the accumulators' starts [N]."""
+    """The codes of a layer's own weights, how many of a code's bits ever vary, and the accumulators' starts [N]."""
 
     codes: Array
     varying: int
@@ -77,7 +78,10 @@ class FoldedDense(StreamComponent):
 
     NF = ceil(N / PE), SF = ceil(K / SIMD). Where NF > 1 a ReplayBuffer gives each vector NF times; a counter reads the
     weights beside it; PE trees add SIMD products each, PE accumulators SF sums modulo 2 ** (width of y).
-    Ports: i: Beats(x, SIMD), o: Beats(node.type, PE). Throughput: NF * SF cycles a vector, without bubbles.
+    The groups of a layer (`Dense.groups`) are computed one after the other, each as a layer of N / groups by
+    K / groups, which PE and SIMD divide; or `parallel` at a time, each as a whole: PE is so many times N / groups, SIMD
+    so many times K / groups.
+    Ports: i: Beats(x, SIMD), o: Beats(node.type, PE). Throughput: `folds` * SF cycles a vector, without bubbles.
     Latency: `depth` cycles after the last of SF beats, one more where NF > 1; `i.ready` then depends on state alone.
     Source: the matrix-vector unit of Umuroglu et al., "FINN", FPGA 2017, section 4.2.
     """
@@ -86,15 +90,19 @@ class FoldedDense(StreamComponent):
         super().__init__(Beats(x, folding.simd), Beats(node.type, folding.pe))
         self.node, self.x, self.lane = node, x, lane
         self.pe, self.simd = folding.pe, folding.simd
-        self.nf, self.sf = self.o_beats.per_vector, self.i_beats.per_vector
+        self.parallel = groups_at_once(node, folding)
+        rounds, self.per_row = node.groups // self.parallel, self.simd // self.parallel
+        self.folds = self.o_beats.per_vector
+        self.nf, self.sf = self.folds // rounds, self.i_beats.per_vector // rounds
         # Memories answer late, so a register follows soon: after the first full adders, or before wider adders.
         self.term_shape, self.planes = lane.term_shape(node, x), lane.planes(node)
         self.one_bit = self.term_shape == unsigned(1)
-        sums = tree_depth(self.simd, self.one_bit, first=1 if self.one_bit else 2)
+        sums = tree_depth(self.per_row, self.one_bit, first=1 if self.one_bit else 2)
         self.before = 1 + 3 * lane.blocks + (not self.one_bit) + sums + tree_depth(len(self.planes), one_bit=False)
         self.depth = self.before + 1
         self.weight_bits = lane.weight_bits(node)
-        self.replay = ReplayBuffer(x, self.simd, self.nf) if self.nf > 1 else None
+        vectors = Type((*x.shape[:-1], rounds, x.channels // rounds), x.lo, x.hi)
+        self.replay = ReplayBuffer(vectors, self.simd, self.nf) if self.nf > 1 else None
         self.cuts_ready = self.replay is not None
 
     def control(self) -> Stages:
@@ -102,28 +110,28 @@ class FoldedDense(StreamComponent):
         return (*self.replay.control(), *core) if self.replay else core
 
     def weight_words(self) -> list[int]:
-        """The weights in the order in which the folds read them: PE rows of SIMD codes a word, lane 0 lowest."""
+        """The weights in the order in which the folds read them: PE rows of codes a word, lane 0 lowest."""
         folds = self.weight_folds().transpose(0, 2, 1, 3)
         spread = (folds[..., np.newaxis] >> np.arange(self.weight_bits)) & 1
-        words = spread.astype(np.uint8).reshape(self.nf * self.sf, -1)
+        words = spread.astype(np.uint8).reshape(self.folds * self.sf, -1)
         return [int.from_bytes(word.tobytes(), "little") for word in np.packbits(words, axis=1, bitorder="little")]
 
     def weight_folds(self) -> Array:
-        """[NF, PE, SF, SIMD]: the codes; those of a fold of both are a word."""
+        """[folds, PE, SF, lanes of a row]: the codes; those of a fold of both are a word."""
         stored = self.stored.codes
-        codes = np.zeros((self.nf * self.pe, self.sf * self.simd), stored.dtype)
+        codes = np.zeros((self.folds * self.pe, self.sf * self.per_row), stored.dtype)
         codes[: stored.shape[0], : stored.shape[1]] = stored
-        return codes.reshape(self.nf, self.pe, self.sf, self.simd)
+        return codes.reshape(self.folds, self.pe, self.sf, self.per_row)
 
     def start_words(self) -> list[int]:
         """What the accumulators begin with, a word a fold of PE rows."""
         return [concatenated(row.tolist(), self.node.type.width) for row in self.start_folds()]
 
     def start_folds(self) -> Array:
-        """[NF, PE]: the same, modulo 2 ** (width of y)."""
-        starts = np.zeros(self.nf * self.pe, dtype=np.int64)
+        """[folds, PE]: the same, modulo 2 ** (width of y)."""
+        starts = np.zeros(self.folds * self.pe, dtype=np.int64)
         starts[: len(self.node.weight)] = self.stored.starts
-        return starts.reshape(self.nf, self.pe)
+        return starts.reshape(self.folds, self.pe)
 
     @property
     def stored(self) -> Stored:
@@ -141,8 +149,8 @@ class FoldedDense(StreamComponent):
         m.d.comb += [advance.eq(~self.o.valid | self.o.ready), source.ready.eq(advance)]
         registered = Registers(m, advance)
 
-        beat, fold, address = Signal(range(self.sf)), Signal(range(self.nf)), Signal(range(self.nf * self.sf))
-        tail, final = beat == self.sf - 1, fold == self.nf - 1
+        beat, fold, address = Signal(range(self.sf)), Signal(range(self.folds)), Signal(range(self.folds * self.sf))
+        tail, final = beat == self.sf - 1, fold == self.folds - 1
         with m.If(advance & source.valid):
             m.d.sync += [beat.eq(Mux(tail, 0, beat + 1)), address.eq(Mux(tail & final, 0, address + 1))]
             with m.If(tail):
@@ -156,20 +164,21 @@ class FoldedDense(StreamComponent):
         there, done, first, final, last = flags
 
         bits = self.weight_bits
-        weights = self._constants(m, "weights", self.weight_words(), self.pe * self.simd * bits, address, advance)
+        weights = self._constants(m, "weights", self.weight_words(), self.pe * self.per_row * bits, address, advance)
         elements = registered(source.payload.data.as_value(), "elements")
         for stage in range(2 * self.lane.blocks):
             weights, elements = registered(weights, f"weights{stage}"), registered(elements, f"elements{stage}")
-        spare = self.nf * self.pe - len(self.node.weight)
+        spare = self.folds * self.pe - len(self.node.weight)
 
         def tree(terms: list[Value], first: int) -> Value:
             return adder_tree(m, terms, lambda value: registered(value, "sum"), first)
 
         for row in range(self.pe):
             planes: list[list[Value]] = [[] for _ in self.planes]
-            for lane in range(self.simd):
-                x = elements.word_select(lane, self.x.width)
-                code = weights.word_select(row * self.simd + lane, bits)
+            group = row * self.parallel // self.pe
+            for lane in range(self.per_row):
+                x = elements.word_select(group * self.per_row + lane, self.x.width)
+                code = weights.word_select(row * self.per_row + lane, bits)
                 products = self.lane.terms(self.node, x.as_signed() if self.x.signed else x, code)
                 for terms, product in zip(planes, products, strict=True):
                     term = Signal(self.term_shape, name=f"term{row}_{lane}")

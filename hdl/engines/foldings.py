@@ -2,10 +2,39 @@
 
 from __future__ import annotations
 
+from lutwright.errors import PlanError
+from lutwright.frontend.nodes import Dense
 from lutwright.hdl.engines.base import Folding
 
 MOST_LANES = 16384
 MOST_FOLDINGS = 400
+
+
+def foldings(node: Dense) -> tuple[Folding, ...]:
+    """The plan space of a layer, whose groups are computed one after the other or several at once."""
+    rows, columns = (size // node.groups for size in node.weight.shape)
+    if node.groups == 1:
+        return useful_foldings(rows, columns)
+    one = [folding for folding in useful_foldings(rows, columns) if rows % folding.pe == columns % folding.simd == 0]
+    several = [
+        Folding(count * rows, count * columns) for count in range(2, node.groups + 1) if node.groups % count == 0
+    ]
+    return (*one, *(folding for folding in several if folding.pe * columns <= MOST_LANES))
+
+
+def groups_at_once(node: Dense, folding: Folding) -> int:
+    """How many groups of a layer a folding computes in the same cycle. PlanError if it does not divide them."""
+    rows, columns = (size // node.groups for size in node.weight.shape)
+    if node.groups == 1:
+        return 1
+    count: int = max(1, folding.simd // columns)
+    whole = node.groups % count == 0 and (folding.pe, folding.simd) == (count * rows, count * columns)
+    if not whole and (count > 1 or rows % folding.pe or columns % folding.simd):
+        raise PlanError(
+            f"the folding of '{node.name}', {node.groups} groups of {rows}x{columns}, must divide a group or be a "
+            f"number of them, not {folding}"
+        )
+    return count
 
 
 def useful_parts(size: int) -> list[int]:

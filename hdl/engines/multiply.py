@@ -13,7 +13,7 @@ from lutwright.frontend.nodes import Dense
 from lutwright.hdl.engines.base import Cost, Folding, StreamComponent
 from lutwright.hdl.engines.cost import folded_cost
 from lutwright.hdl.engines.folded import FoldedDense
-from lutwright.hdl.engines.foldings import useful_foldings
+from lutwright.hdl.engines.foldings import foldings
 
 DSP_WIDTH = 16
 BLOCK_WIDTH = {"ice40": 16}  # bits of the factors of a DSP block; of the others 18 or more
@@ -28,7 +28,7 @@ class PlaneLane:
         return node.weight_type.width
 
     def codes(self, node: Dense) -> Array:
-        return node.weight & ((1 << self.weight_bits(node)) - 1)
+        return node.own & ((1 << self.weight_bits(node)) - 1)
 
     def planes(self, node: Dense) -> tuple[int, ...]:
         *low, high = (1 << bit for bit in range(self.weight_bits(node)))
@@ -70,7 +70,7 @@ class Multiply:
         return None
 
     def foldings(self, node: Dense, x: Type) -> Iterable[Folding]:
-        return useful_foldings(*node.weight.shape)
+        return foldings(node)
 
     def cost(self, node: Dense, x: Type, folding: Folding, device: Device) -> Cost:
         return folded_cost(FoldedDense(node, x, folding, self.lane), device)
@@ -97,7 +97,7 @@ class MultiplyDsp(Multiply):
 
     def cost(self, node: Dense, x: Type, folding: Folding, device: Device) -> Cost:
         dense = FoldedDense(node, x, folding, self.lane)
-        return folded_cost(dense, device, dsps=folding.pe * folding.simd)
+        return folded_cost(dense, device, dsps=dense.pe * dense.per_row)
 
 
 def in_dsp(x: int, weight: int, family: Family) -> bool:

@@ -16,8 +16,8 @@ class Xnor(AddSub):
     name = "xnor"
 
     def supports(self, node: Dense, x: Type, device: Device) -> str | None:
-        if not np.isin(node.weight, (-1, 1)).all():
-            found = np.setdiff1d(node.weight, (-1, 1))[:3].tolist()
+        if not np.isin(node.own, (-1, 1)).all():
+            found = np.setdiff1d(node.own, (-1, 1))[:3].tolist()
             return f"weights must be -1 or 1, found {', '.join(map(str, found))}"
         if (x.lo, x.hi) != (0, 1):
             return f"elements must be one bit, 0 or 1, found [{x.lo}, {x.hi}]"

@@ -265,3 +265,17 @@ def test_bursts_are_evened_out_by_a_queue_or_another_pool(
     network = Network(graph, made)
     assert {name for name, depth in made.queues.items() if depth} == queues
     assert (network.cost.cycles, network.timing().interval) == (12, interval)
+
+
+@pytest.mark.parametrize("kernel", [1, 3])
+def test_a_grouped_convolution_computes_its_groups_only(kernel: int) -> None:
+    x, rng = Input("in", (), Type((6, 6, 8), 0, 15)), np.random.default_rng(0)
+    window = Window((kernel, kernel), (1, 1), (1, 1), ((kernel // 2,) * 2,) * 2)
+    weight = rng.choice((-3, -2, 2, 3), (12, kernel, kernel, 2))
+    conv = Conv.of("conv", x, weight, np.zeros(12, np.int64), window, groups=4)
+    graph, ecp5 = Graph((x, conv), "conv"), device("ecp5-85k")
+    smallest = Network(graph, plan(graph, ecp5, Smallest()))
+    assert smallest.timing().interval == smallest.cost.cycles == 36 * 12 * kernel**2 * 2
+    fast = plan(graph, ecp5, Fps(CLOCK * 1e6 / 100), clock_mhz=CLOCK)
+    assert fast.nodes["conv"].folding.simd >= 2 * 2 * kernel**2  # groups at once
+    assert Network(graph, fast).timing().interval <= 100

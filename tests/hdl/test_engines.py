@@ -97,6 +97,43 @@ def test_engine_is_evaluate(case: Case, stalls: tuple[float, float]) -> None:
         assert ran.last_out[-1] - ran.last_out[-2] == cycles
 
 
+GROUPED = [(kind, groups) for kind in KINDS if kind[0] != "spatial" and any(kind[3]) for groups in (2, 6)]
+
+
+@pytest.mark.parametrize(("kind", "groups"), GROUPED)
+def test_groups_at_every_folding(kind: Kind, groups: int) -> None:
+    """A grouped layer is its groups one after the other, or some of them at once; its memory holds no other weights."""
+    rng, (name, lo, hi, weights) = np.random.default_rng(groups), kind
+    source = Input("x", (), Type((2, 4 * groups), lo, hi))
+    weight = np.zeros((2 * groups, 4 * groups), np.int64)
+    for group in range(groups):
+        weight[2 * group : 2 * group + 2, 4 * group : 4 * group + 4] = rng.choice(weights, (2, 4))
+        weight[2 * group, 4 * group + 3] = weight[2 * group + 1, 4 * group] = max(weights)
+    node = Dense.of("dense", source, weight, rng.integers(-9, 9, 2 * groups))
+    engine = engines()[name]
+    foldings = list(engine.foldings(node, source.type))
+    assert {str(folding) for folding in foldings} >= {"1x1", "2x4", "4x8", f"{2 * groups}x{4 * groups}"}
+    for index, folding in enumerate(foldings):
+        component = engine.build(node, source.type, folding, DEVICE)
+        samples, stalls = frames(node, source.type, 5, index), STALLS[index % 4]
+        ran = run(component, samples, stalls, seed=5, before=7 if any(stalls) else 0)
+        np.testing.assert_array_equal(ran.outputs, node.evaluate(samples), err_msg=str(folding))
+        per_in, per_out = component.i_beats.per_frame, component.o_beats.per_frame
+        if not any(stalls):
+            assert simulate(component.tokens(), per_in, per_out, 5) == ran.times
+        cycles = 2 * (2 * 4 * groups) // (folding.pe * folding.simd // max(1, folding.simd // 4))
+        assert measure(component.tokens(), per_in, per_out).interval == cycles
+        assert engine.cost(node, source.type, folding, DEVICE).cycles == cycles
+
+
+@pytest.mark.parametrize("folding", ["2x3", "3x4", "2x8", "4x4", "1x12", "10x20"])
+def test_a_folding_divides_a_group_or_is_some(folding: str) -> None:
+    weight = np.kron(np.eye(6, dtype=np.int64), np.full((2, 4), 3))
+    node = Dense.of("dense", Input("x", (), Type((24,), 0, 3)), weight)
+    with pytest.raises(PlanError, match=f"'dense', 6 groups of 2x4, must divide a group or be .*, not {folding}"):
+        engines()["multiply"].build(node, Type((24,), 0, 3), Folding(*map(int, folding.split("x"))), DEVICE)
+
+
 @pytest.mark.parametrize(
     ("name", "lo", "hi", "weights", "reason"),
     [

@@ -9,11 +9,14 @@ import numpy as np
 import pytest
 
 from lutwright.errors import PlanError
-from lutwright.frontend.ir import Array, Type
+from lutwright.frontend.ir import Array, Input, Type
+from lutwright.frontend.nodes import Unfold
 from lutwright.frontend.nodes.windows import Window
+from lutwright.hdl.line_window import PARALLEL
 from lutwright.hdl.timetable import NO_NEED, Timetable
 from lutwright.hdl.timing import measure, simulate
 from lutwright.hdl.tokens import Tokens, schedule
+from lutwright.hdl.units import built
 from lutwright.hdl.window import SlidingWindow, plane
 
 from .checks import check
@@ -78,6 +81,33 @@ def test_matrix(case: WindowCase, by_block: bool) -> None:
     lanes = case.lanes if by_block else math.gcd(case.lanes, case.x.channels)
     fresh = partial(SlidingWindow, case.x, case.window, lanes, case.fill, by_block)
     check(fresh, partial(under, fresh()), seed=3, frames=2)
+
+
+GROUPED = [
+    # shape, kernel, strides, dilations, pads, groups, lanes
+    ((5, 6, 4), (3, 3), (1, 1), (1, 1), ((1, 1), (1, 1)), 2, 1),
+    ((5, 6, 4), (3, 3), (1, 1), (1, 1), ((1, 1), (1, 1)), 2, 2),
+    ((6, 5, 6), (2, 3), (2, 1), (1, 2), ((0, 1), (2, 2)), 3, 2),
+    ((6, 5, 6), (3, 2), (1, 2), (2, 1), ((1, 0), (0, 0)), 6, 1),
+    ((9, 8), (4,), (1,), (2,), ((3, 3),), 2, 2),
+    ((9, 8), (3,), (2,), (1,), ((0, 1),), 2, 4),
+]
+
+
+@pytest.mark.parametrize("parallel", [None, "a group", "all"])
+@pytest.mark.parametrize("case", GROUPED, ids=lambda case: "-".join(map(str, case)))
+def test_groups(case: tuple, parallel: str | None) -> None:
+    """Group by group what lies under the kernel, as an Unfold has it."""
+    shape, kernel, strides, dilations, pads, groups, lanes = case
+    source, window = Input("x", (), Type(shape, -4, 3)), Window(kernel, strides, dilations, pads)
+    node = Unfold.of("y", source, window, -5, groups)
+    if parallel is not None:
+        lanes = shape[-1] // groups if parallel == "a group" else shape[-1]
+    fresh = partial(built, node, (source.type,), lanes, PARALLEL if parallel else "unfold")
+    check(fresh, lambda samples: node.evaluate(samples).reshape(len(samples), *fresh().o_beats.type.shape), 3, 3)
+    samples = np.random.default_rng(0).integers(-4, 4, (3, *shape))
+    dut = fresh()
+    assert run(dut, samples).times == simulate(dut.tokens(), dut.i_beats.per_frame, dut.o_beats.per_frame, 3)
 
 
 def explicit(dut: SlidingWindow) -> tuple[Array, Array]:
