@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from amaranth import Cat, Shape, Value
 
-BLOCK_WIDTH = 17  # bits of an operand, without its sign, that one multiplier block takes
+UNSIGNED_BITS = 17  # bits of an operand, without its sign, that one multiplier block takes
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Product:
 
     def __init__(self, x: Shape, factor: Shape, term: Shape, bits: int) -> None:
         self.x, self.factor, self.term, self.bits = x, factor, term, bits
-        self.x_low, self.factor_low = (max(0, s.width - s.signed - BLOCK_WIDTH) for s in (x, factor))
+        self.x_low, self.factor_low = (max(0, s.width - s.signed - UNSIGNED_BITS) for s in (x, factor))
         if factor.width == 1:
             self.x_low = 0
         self.core: tuple[int, int] = (x.width - self.x_low, factor.width - self.factor_low)

@@ -75,7 +75,8 @@ class ThresholdUnit(Unit):
         self.folds = self.i_beats.per_vector
         self.rows = self.folds if len(self.stairs.levels) > 1 else 1
         stages, width = range(self.stairs.stages), self.i_beats.shape.width
-        self.late = [may_be_in_blocks(self.rows << stage, width if stage else width * self.used) for stage in stages]
+        first = (width + self.stairs.flipped) * self.used
+        self.late = [may_be_in_blocks(self.rows << stage, width if stage else first) for stage in stages]
         self.depth = len(stages) + self.stairs.adds + sum(map(self.deep, stages[1:])) + sum(self.late)
 
     def deep(self, stage: int) -> bool:
@@ -118,12 +119,11 @@ class ThresholdUnit(Unit):
         folds = (self.folds - 1).bit_length()
         total = Cost(stages * (width + 1) * used + 3 * folds + 6, bits * used + folds + 6, 0, 0, self.i_beats.per_frame)
         total += rom_cost(self.first_words(), device)
-        for stage in range(1, stages):
-            registers = 1 + self.deep(stage) + self.late[stage]
-            total += Cost(
-                0, registers * ((width + stage) * used + folds + 3) + self.late[stage] * width * used, 0, 0, 0
-            )
-            for lane in range(used):
+        for stage in range(stages):
+            levels = (width if stage else width + self.stairs.flipped) * used
+            registers = self.late[stage] + (1 + self.deep(stage) if stage else 0)
+            total += Cost(0, registers * ((width + stage) * used + folds + 3) + self.late[stage] * levels, 0, 0, 0)
+            for lane in range(used if stage else 0):
                 total += rom_cost(self.table(stage, lane), device)
         if self.stairs.adds:
             total += rom_cost(self.offset_words(), device) + Cost(bits * used, stages * used, 0, 0, 0)

@@ -16,7 +16,7 @@ from lutwright.hdl.engines.folded import FoldedDense
 from lutwright.hdl.engines.foldings import foldings
 
 DSP_WIDTH = 16
-BLOCK_WIDTH = {"ice40": 16}  # bits of the factors of a DSP block; of the others 18 or more
+FACTOR_BITS = {"ice40": 16}  # bits of the factors of a DSP block; of the others 18 or more
 
 
 class PlaneLane:
@@ -111,6 +111,6 @@ def dsp_blocks(x: int, weight: int, family: Family) -> int:
 
     What a factor has beyond a block's bits is multiplied apart, in a block of its own where that is wide enough.
     """
-    most = BLOCK_WIDTH.get(family, 18)
+    most = FACTOR_BITS.get(family, 18)
     parts = [(min(width, most), width - most) for width in (x, weight)]
     return sum(in_dsp(one, other, family) for one in parts[0] for other in parts[1])

@@ -74,19 +74,22 @@ def test_a_block_takes_what_is_around_it() -> None:
         "CE0": [ENABLE],
         "RST0": ["0"],
     }
-    assert taken(module) == {"INPUTA", "INPUTB", "OUTPUT"}
+    assert taken(module) == {"INPUTA", "INPUTB", "PIPELINE"}
 
 
 @pytest.mark.parametrize(
     ("changed", "expected"),
     [
-        ({"a3": register(1103, A[3], clock=OTHER_CLOCK)}, {"OUTPUT"}),
-        ({"a3": register(1103, A[3], enable=OTHER_ENABLE)}, {"OUTPUT"}),
-        ({"a3": register(1103, A[3], REGSET="SET")}, {"OUTPUT"}),
-        ({"b7": register(1207, B[7], CLKMUX="INV")}, {"OUTPUT"}),
-        ({"b7": register(1207, B[7]) | {"type": "LUT4"}}, {"OUTPUT"}),
+        ({"a3": register(1103, A[3], clock=OTHER_CLOCK)}, set()),
+        ({"a3": register(1103, A[3], enable=OTHER_ENABLE)}, set()),
+        ({"a3": register(1103, A[3], REGSET="SET")}, set()),
+        ({"b7": register(1207, B[7], CLKMUX="INV")}, set()),
+        ({"b7": register(1207, B[7]) | {"type": "LUT4"}}, set()),
         ({"p2": register(302, Q[2], CEMUX="INV")}, {"INPUTA", "INPUTB"}),
         ({"p2": register(302, Q[2], CEMUX="1 ")}, {"INPUTA", "INPUTB"}),
+        ({"p2": register(302, Q[2], enable=OTHER_ENABLE)}, {"INPUTA", "INPUTB"}),
+        ({"p2": register(302, Q[2], LSRMUX="INV")}, {"INPUTA", "INPUTB"}),
+        ({"p2": register(500, Q[2], enable=302)}, {"INPUTA", "INPUTB"}),  # a bit of the product is an enable
         ({"more": register(302, 500)}, {"INPUTA", "INPUTB"}),  # two read a bit of the product
     ],
 )
@@ -96,13 +99,18 @@ def test_a_block_takes_only_what_it_can_be(changed: dict[str, Any], expected: se
     assert taken(module) == expected
 
 
-def test_a_product_has_an_enable_of_its_own() -> None:
+def test_a_product_that_waits_for_another_enable_stays() -> None:
     module = netlist(**{f"p{bit}": register(300 + bit, Q[bit], enable=OTHER_ENABLE) for bit in range(20)})
     absorb(module)
-    block = module["cells"]["block"]
-    assert taken(module) == {"INPUTA", "INPUTB", "OUTPUT"}
-    assert (block["connections"]["CE0"], block["connections"]["CE1"]) == ([ENABLE], [OTHER_ENABLE])
-    assert block["parameters"]["REG_OUTPUT_CE"] == "CE1"
+    assert taken(module) == {"INPUTA", "INPUTB"}
+    assert {f"p{bit}" for bit in range(20)} < set(module["cells"])
+
+
+def test_a_product_of_constants_is_there_from_the_start() -> None:
+    module = netlist()
+    module["cells"]["block"]["connections"] |= {"A17": ["1"], "B17": ["1"]}
+    absorb(module)
+    assert taken(module) == set()
 
 
 def test_registers_that_others_read_stay() -> None:
@@ -110,7 +118,7 @@ def test_registers_that_others_read_stay() -> None:
     module["ports"]["also"]["bits"] = [A[0]]
     absorb(module)
     assert set(module["cells"]) == {"block", "a0"}
-    assert taken(module) == {"INPUTA", "INPUTB", "OUTPUT"}
+    assert taken(module) == {"INPUTA", "INPUTB", "PIPELINE"}
 
 
 def dense(rng: np.random.Generator) -> tuple[StreamComponent, Callable[[Array], Array]]:
@@ -145,7 +153,7 @@ def test_the_netlist_is_the_component(
     component, evaluate = made(np.random.default_rng(11))
     mapped = synthesize(emit.rtlil(component, "dut"), "dut", device("ecp5-25k"))
     blocks = mapped.total.cells["MULT18X18D"]
-    for kind in ("INPUTA", "INPUTB", "OUTPUT"):
+    for kind in ("INPUTA", "INPUTB", "PIPELINE"):
         assert mapped.netlist.count(f'parameter \\REG_{kind}_CLK "CLK0"') == blocks > 0
     x, beats = component.i_beats.type, (component.i_beats, component.o_beats)
     samples = np.random.default_rng(12).integers(x.lo, x.hi + 1, (6, *x.shape))
