@@ -1,7 +1,8 @@
 """The README's table of boards: every bitstream built for real, as Markdown.
 
-Run: python benchmarks/boards.py [--only NAME …] (with LUTWRIGHT_MODELS for the shared models; without them only the
-example). Convolutional networks are built for the largest board. All together take an hour and a half.
+Run: python benchmarks/boards.py [--only NAME …] [--fps N] (with LUTWRIGHT_MODELS for the shared models; without them
+only the example). Convolutional networks are built for the largest board, of inputs alone: some references' outputs
+have ties (benchmarks/exactness.py). All together take an hour and a half.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from conv_networks import MODELS, grid, samples
 from lutwright import flow
 from lutwright.boards.base import boards
 from lutwright.errors import LutwrightError
+from lutwright.frontend.planning import Fps, Goal
 
 ROOT = Path(__file__).parents[1]
 DENSE = {
@@ -29,14 +31,14 @@ HEAD = ("network", "board", "LUT", "FF", "BRAM", "DSP", "Fmax, MHz", "clock, MHz
         "tools, s")  # fmt: skip
 
 
-def row(name: str, board: str) -> list[str]:
+def row(name: str, board: str, goal: Goal | None) -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         if name in DENSE:
             (model, data), of_input, frames = DENSE[name], None, FRAMES
         else:
             model, of_input, frames = MODELS / name / "model.onnx", grid(name), CONVOLUTIONAL_FRAMES
-            data = samples(name, frames, Path(folder))
-        options = flow.Options(board=board, grid=of_input)
+            data = samples(name, frames, Path(folder), ["inputs"])
+        options = flow.Options(board=board, grid=of_input, goal=goal)
         try:
             facts = flow.build(model, options, data, frames, Path(folder) / "build", lambda *_: None)
         except LutwrightError as error:
@@ -51,12 +53,14 @@ def row(name: str, board: str) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", choices=(*DENSE, *CONVOLUTIONAL), help="these networks")
-    chosen = parser.parse_args().only or (*DENSE, *CONVOLUTIONAL)
+    parser.add_argument("--fps", type=float, help="the goal of the plans; without it none")
+    options = parser.parse_args()
+    goal = Fps(options.fps) if options.fps else None
     print("| " + " | ".join(HEAD) + " |\n" + "|" + " --- |" * len(HEAD), flush=True)
-    for name in chosen:
+    for name in options.only or (*DENSE, *CONVOLUTIONAL):
         model = DENSE[name][0] if name in DENSE else MODELS / name / "model.onnx"
         for board in (boards() if name in DENSE else (LARGEST,)) if model.exists() else ():
-            print("| " + " | ".join(row(name, board)) + " |", flush=True)
+            print("| " + " | ".join(row(name, board, goal)) + " |", flush=True)
 
 
 if __name__ == "__main__":

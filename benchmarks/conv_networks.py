@@ -14,6 +14,7 @@ import json
 import os
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,10 +48,10 @@ def grid(name: str) -> str | None:
     return json.loads(case.read_text())["input"] if case.exists() else None
 
 
-def samples(name: str, limit: int | None, folder: Path) -> Path:
+def samples(name: str, limit: int | None, folder: Path, keys: Sequence[str] = ("inputs", "outputs")) -> Path:
     """The case's samples, at least FRAMES of them."""
     with np.load(MODELS / name / "case.npz") as held:
-        arrays = {key: held[key][:limit] for key in ("inputs", "outputs")}
+        arrays = {key: held[key][:limit] for key in keys}
     times = -(-FRAMES // len(arrays["inputs"]))
     path = folder / f"{name}.npz"
     np.savez(path, **{key: np.concatenate([array] * times) for key, array in arrays.items()})
