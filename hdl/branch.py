@@ -160,8 +160,8 @@ class Elementwise(Joint):
             dsps += blocks
             if not blocks:
                 luts += width * (signed_digits(factor) - 1 if factor else other)
-            if not isinstance(self.node, Multiply) and not (blocks and family in FAMILIES):
-                ffs += 2 * width + (other if other > 1 else 0)  # of element and term
+            if not isinstance(self.node, Multiply):  # of element, unless a block holds it, and of term
+                ffs += (0 if blocks and family in FAMILIES else width) + width + (other if other > 1 else 0)
         spare = self.o_beats.per_vector * self.lanes > self.node.type.channels
         counter = 3 * (self.o_beats.per_vector - 1).bit_length() if spare or self.varies else 0
         used, flags = self.used, (2 + spare) * self.depth

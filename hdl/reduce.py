@@ -77,14 +77,14 @@ class WindowReduce(Unit):
             kind, starts = self.node.weight_type, rom_cost(self.start_words(), device)
             # Registers of element, weight and product, and of what the sums begin with.
             ffs += lanes * y if starts.brams else starts.ffs
-            around = lanes * (2 * x + 2 * kind.width)
+            ffs += lanes * 3 * (x + kind.width)
             factor = x + (kind.signed and not self.window.o_beats.type.signed)  # its sign, where the product has one
             if in_dsp(factor, kind.width, device.family) and device.dsps != 0:
                 dsps = lanes
-                ffs += around if device.family in FAMILIES else 2 * around
             else:
                 luts += round(lanes * MULTIPLIER * x * kind.width)
-                ffs += 2 * around
+            if not (dsps and device.family in FAMILIES):  # whose blocks hold one of each factor's
+                ffs += lanes * (x + kind.width)
             total += rom_cost(self.weight_words(), device) + starts
         cycles = max(self.i_beats.per_frame, self.window.o_beats.per_frame)
         return total + Cost(luts + control, ffs, 0, dsps, cycles)

@@ -100,8 +100,8 @@ class RequantizeUnit(Unit):
             luts += PRODUCT * core_x * core_factor if many else core_x * (signed_digits(int(form.factor[0])) - 1)
         ffs = 2 * self.i_beats.type.width + self.o_beats.type.width
         ffs += sum(part.bits for parts, _ in levels for part in parts if not part.term)
-        if dsp and device.family in FAMILIES:  # the product's, and the factors' unless they have rows of their own
-            ffs -= core_x + core_factor + (0 if self.product.row_bits else self.i_beats.type.width)
+        if dsp and device.family in FAMILIES and not self.product.row_bits:  # the block holds the factor's
+            ffs -= self.i_beats.type.width
         # Bits of constants that are alike in all folds are alike in all registers behind them too.
         split = used * self.factors.width
         terms = columns([word >> split for word in words])

@@ -131,8 +131,8 @@ def folded_parts(dense: FoldedDense, family: Family) -> tuple[Parts, int]:
     )
     products = 0 if dense.one_bit else parts.term_bits
     if dense.lane.blocks:
-        around = products + pe * lanes_of_row * dense.weight_bits + dense.simd * dense.x.width
-        products = (1 if family in FAMILIES else 2) * around  # of each two registers one is in the block
+        factors = pe * lanes_of_row * dense.weight_bits + dense.simd * dense.x.width
+        products = 2 * products + (1 if family in FAMILIES else 2) * factors  # of each two one may be in the block
     trees = pe * (planes * lanes.register_bits + whole.register_bits)
     return parts, products + trees + pe * width + counters + (5 + fold) * dense.before
 

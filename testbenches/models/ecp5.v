@@ -85,15 +85,13 @@ module MULT18X18D (
     input CLK0, CE0, RST0,
     output P35, P34, P33, P32, P31, P30, P29, P28, P27, P26, P25, P24, P23, P22, P21, P20, P19, P18, P17, P16, P15, P14, P13, P12, P11, P10, P9, P8, P7, P6, P5, P4, P3, P2, P1, P0
 );
-  // Registers of the factors, and those between multiplication and output, where the netlist has put them into the
-  // block: lutwright.hdl.block_registers uses no other clock and enable, and never drives RST0 high.
+  // The factors' registers, where the netlist has put them into the block: lutwright.hdl.block_registers uses no other
+  // clock and enable, and never drives RST0 high.
   parameter REG_INPUTA_CLK = "NONE", REG_INPUTA_CE = "CE0", REG_INPUTA_RST = "RST0";
   parameter REG_INPUTB_CLK = "NONE", REG_INPUTB_CE = "CE0", REG_INPUTB_RST = "RST0";
-  parameter REG_PIPELINE_CLK = "NONE", REG_PIPELINE_CE = "CE0", REG_PIPELINE_RST = "RST0";
   wire [17:0] a_in = {A17, A16, A15, A14, A13, A12, A11, A10, A9, A8, A7, A6, A5, A4, A3, A2, A1, A0};
   wire [17:0] b_in = {B17, B16, B15, B14, B13, B12, B11, B10, B9, B8, B7, B6, B5, B4, B3, B2, B1, B0};
   reg [17:0] a_held = 0, b_held = 0;
-  reg [35:0] p_held = 0;
   wire [17:0] a = REG_INPUTA_CLK == "NONE" ? a_in : a_held, b = REG_INPUTB_CLK == "NONE" ? b_in : b_held;
   wire signed [35:0] wide_a = {{18{SIGNEDA & a[17]}}, a}, wide_b = {{18{SIGNEDB & b[17]}}, b};
   wire [35:0] product = wide_a * wide_b;
@@ -101,8 +99,7 @@ module MULT18X18D (
     if (CE0) begin
       a_held <= a_in;
       b_held <= b_in;
-      p_held <= product;
     end
   end
-  assign {P35, P34, P33, P32, P31, P30, P29, P28, P27, P26, P25, P24, P23, P22, P21, P20, P19, P18, P17, P16, P15, P14, P13, P12, P11, P10, P9, P8, P7, P6, P5, P4, P3, P2, P1, P0} = REG_PIPELINE_CLK == "NONE" ? product : p_held;
+  assign {P35, P34, P33, P32, P31, P30, P29, P28, P27, P26, P25, P24, P23, P22, P21, P20, P19, P18, P17, P16, P15, P14, P13, P12, P11, P10, P9, P8, P7, P6, P5, P4, P3, P2, P1, P0} = product;
 endmodule
