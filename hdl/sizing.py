@@ -76,12 +76,14 @@ class Trial:
         key = frozenset((name, depth) for name, depth in depths.items() if depth), most
         if key not in self.known:
             tokens, beats_in, beats_out, queues = self.assembly.streams(depths)
-            machine, tight, latency = Machine(tokens), Machine(tokens.tight), None
+            machines, latency = [Machine(tokens)], None
             with suppress(PlanError):  # a deadlock
-                latency = keeps_up(machine, beats_in, beats_out, self.pace, most)
-            if latency is not None and not goes_on(tight, beats_in, beats_out):
-                latency = None
-            peaks = {name: int(max(m.peaks[stage] for m in (machine, tight))) + 2 for name, stage in queues.items()}
+                latency = keeps_up(machines[0], beats_in, beats_out, self.pace, most)
+            if latency is not None:
+                machines.append(Machine(tokens.tight))
+                if not goes_on(machines[1], beats_in, beats_out):
+                    latency = None
+            peaks = {name: int(max(m.peaks[stage] for m in machines)) + 2 for name, stage in queues.items()}
             self.known[key] = latency, peaks
         return self.known[key]
 

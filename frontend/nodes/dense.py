@@ -33,16 +33,13 @@ class Dense(Node):
     def groups(self) -> int:
         """The most blocks on the diagonal of the weights outside of which all are 0, as a grouped Conv has them."""
         rows, columns = self.weight.shape
-        first = np.flatnonzero(self.weight[0])
-        most = (
-            math.gcd(rows, columns) if not len(first) else min(math.gcd(rows, columns), columns // (int(first[-1]) + 1))
-        )
-        for count in range(most, 1, -1):
-            if rows % count == columns % count == 0:
-                row, column = np.nonzero(self.weight)
-                if (row * count // rows == column * count // columns).all():
-                    return count
-        return 1
+        first = int(np.flatnonzero(self.weight[0]).max(initial=0)) + 1  # columns of the first block, at the least
+        most = min(math.gcd(rows, columns), columns // first)
+        if most == 1:
+            return 1
+        row, column = np.nonzero(self.weight)
+        counts = (count for count in range(most, 1, -1) if rows % count == columns % count == 0)
+        return next((count for count in counts if (row * count // rows == column * count // columns).all()), 1)
 
     @cached_property
     def own(self) -> Array:
