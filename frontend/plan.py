@@ -27,8 +27,8 @@ from lutwright.hdl.sizing import sized
 
 BUFFERED = "pool"  # a Pool with a buffer of its input, which evens bursts out
 HOST_LINK = Cost(700, 500, 3, 0, 0)
-# What a plan without a goal takes at most, the first that fits: a share of every resource, and LUTs, because place and
-# route takes a minute or two for 10,000 and many for more.
+# What a plan without a goal takes at most: a share of every resource, and LUTs, because place and route takes a minute
+# or two for 10,000 and many for more. The first that fits, or the next where that halves LUTs times cycles.
 COMFORT = (Room(0.6, 10_000), Room(0.8, 20_000), Room())
 # Shares of the device that the nodes may take: what stands between them is known once they are chosen.
 SLACK = (1.0, 0.95, 0.85, 0.7)
@@ -76,7 +76,8 @@ def plan(
                         goal != Latency() or found.latency <= tried.timing().latency
                     ):
                         return other
-            made, tried = _evened(search, chosen, tried, goal)
+            if not (isinstance(goal, Fps) and _reached(tried, goal, clock_mhz)):
+                made, tried = _evened(search, chosen, tried, goal)
             if _reached(tried, goal, clock_mhz):
                 return replace(made, explanation=tuple(explain(search, chosen, tried, goal, clock_mhz)))
             # Nodes that wait for one another take longer than the slowest of them: a faster choice may be in time.
@@ -134,8 +135,14 @@ def _choice(
         case Latency():
             return _quickest(search, candidates, room) or smallest
     rooms = (Room(min(share, comfort.share), comfort.luts) for comfort in COMFORT)
-    found = (_fastest(search, candidates, comfort) for comfort in rooms)
-    return next((solution for solution in found if solution is not None), smallest)
+    found = (solution for comfort in rooms if (solution := _fastest(search, candidates, comfort)) is not None)
+    first = next(found, smallest)
+    roomier = next(found, first)
+    return roomier if 2 * _area_time(roomier) <= _area_time(first) else first
+
+
+def _area_time(solution: Solution) -> int:
+    return solution.cost.luts * solution.cost.cycles
 
 
 def _fastest(search: Search, candidates: Sequence[int], room: Room) -> Solution | None:

@@ -4,7 +4,12 @@ A network in which every pipeline has room for one beat only is a Kahn process n
 beats in an order that no timing changes, and a bounded queue is one more such order. So whether it deadlocks does not
 depend on when anything stalls: if it runs for ever when a frame enters once that before has left (which is seen, as its
 state repeats), it runs at any stalls. A deeper pipeline never has room for less. It has room for more only while there
-are no gaps between its beats, so that alone, which stalls can change, must not be what keeps a network going.
+are no gaps between its beats, so that alone, which stalls can change, must not be what keeps a network going. Neither
+must the room that a buffer has for a while only (`Timetable.certain`): what it has for certain never shrinks.
+
+Why that is enough: in such a network every event (a beat taken or given) waits for some earlier ones alone, so all can
+be put in one order. Whatever has happened in the hardware, the first event of that order that has not can happen now,
+for the hardware has no less room in any state.
 """
 
 from __future__ import annotations
@@ -31,7 +36,7 @@ def sized(graph: Graph, plan: Plan, even: bool = False) -> Plan:
 
     Queues stand where streams meet. If `even`, and nodes wait for one another since some take or give their beats in
     bursts, there are queues at a few other places too, so that the interval is that of the slowest node. No single
-    depth can be less, and no single place be spared; 0 is no queue.
+    depth can be one less, and no single place be spared; 0 is no queue.
     """
     assembly = Assembly(graph, plan)
     ample = {name: AMPLE * beats.per_frame + SHALLOWEST for name, beats in assembly.edges.items()}

@@ -29,6 +29,25 @@ class Timetable:
         zero = np.zeros(1, np.int64)
         return cls(zero, zero, needs[np.newaxis], lowers[np.newaxis])
 
+    @classmethod
+    def read(cls, words: Array, rows: int, length: int) -> Timetable:
+        """Of its `words`."""
+        both = words[2 * rows :].reshape(-1, 2, length)
+        return cls(words[:rows], (words[rows : 2 * rows] - 2 * rows) // (2 * length), both[:, 0], both[:, 1])
+
+    def certain(self, depth: int, frame: int) -> Timetable:
+        """With the room that a buffer of `depth` beats has for certain, in frames of `frame` beats.
+
+        Where lowers go back, its room shrinks: only a fast source fills it before. What never shrinks is the room that
+        is left at all later beats, and that for what has been needed so far.
+        """
+        first, last = (self.bases + self.lowers[self.kinds, end] for end in (0, -1))
+        if (np.diff(self.lowers) >= 0).all() and (np.append(first[1:], first[0] + frame) >= last).all():
+            return self
+        needs, lowers = ((self.bases[:, np.newaxis] + part[self.kinds]).ravel() for part in (self.needs, self.lowers))
+        left = np.minimum.accumulate(np.append(lowers, lowers + frame)[::-1])[::-1][: len(lowers)]
+        return Timetable.row(needs, np.maximum(left, np.maximum.accumulate(needs) - depth))
+
     @property
     def words(self) -> Array:
         """For `lutwright.hdl.steps`: the bases, by row the place of its needs, then needs and lowers kind by kind."""

@@ -121,15 +121,20 @@ class Tokens:
 
     @property
     def tight(self) -> Tokens:
-        """The same with one register in every pipeline: all that it has for certain.
+        """The same with the room only that every stage has for certain: that of one register, in a pipeline.
 
         A pipeline with a gap behind its last beat takes none more, once that beat is not taken.
         """
-        stages = (
-            replace(stage, parameters=(1, *stage.parameters[1:])) if stage.kind is Kind.PIPELINE else stage
-            for stage in self.stages
-        )
-        return replace(self, stages=tuple(stages))
+        return replace(self, stages=tuple(map(_tight, self.stages)))
+
+
+def _tight(stage: Stage) -> Stage:
+    if stage.kind is Kind.PIPELINE:
+        return replace(stage, parameters=(1, *stage.parameters[1:]))
+    if stage.kind is Kind.SCHEDULE:
+        depth, frame, rows, length = stage.parameters
+        return schedule(Timetable.read(stage.table, rows, length).certain(depth, frame), depth, frame)[0]
+    return stage
 
 
 class Weaver:

@@ -14,7 +14,7 @@ from lutwright.frontend.ir import Graph, Input, Node, Type
 from lutwright.frontend.model import load
 from lutwright.frontend.nodes import Conv, Dense, Embedding, MatMul, Pool, Reshape
 from lutwright.frontend.nodes.windows import Window
-from lutwright.frontend.plan import parse_fold, parse_goal, parse_pin, plan
+from lutwright.frontend.plan import COMFORT, parse_fold, parse_goal, parse_pin, plan
 from lutwright.frontend.planning import Fps, Goal, Latency, Plan, Smallest
 from lutwright.frontend.search import FILL
 from lutwright.hdl.engines.base import Folding
@@ -265,6 +265,31 @@ def test_bursts_are_evened_out_by_a_queue_or_another_pool(
     network = Network(graph, made)
     assert {name for name, depth in made.queues.items() if depth} == queues
     assert (network.cost.cycles, network.timing().interval) == (12, interval)
+
+
+@pytest.mark.parametrize(("cycles", "queues", "interval"), [(1300, set(), 1241), (1200, {"dense:0"}, 960)])
+def test_fps_evens_bursts_out_only_where_it_has_to(cycles: int, queues: set[str], interval: int) -> None:
+    x, rng = Input("in", (), Type((2, 40, 8), 0, 255)), np.random.default_rng(0)
+    peaks = Pool.of("pool", x, "max", Window((2, 1), (2, 1), (1, 1), ((0, 0), (0, 0))))
+    graph = Graph((x, peaks, Dense.of("dense", peaks, rng.choice((97, 113, -83), (6, 8)))), "dense")
+    made = plan(graph, device("ecp5-25k"), Fps(1e6 / cycles), engines={"pool": "separate"}, clock_mhz=1)
+    network = Network(graph, made)
+    assert {name for name, depth in made.queues.items() if depth} == queues
+    assert (network.cost.cycles, network.timing().interval) == (960, interval)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "roomier"), [("tinycnn_int8_qoperator", True), ("tfc_2w2a", False)])
+def test_a_roomier_plan_is_taken_where_it_halves_luts_times_cycles(
+    models: Path, monkeypatch: pytest.MonkeyPatch, name: str, roomier: bool
+) -> None:
+    graph, costs = load(models / name / "model.onnx").graph, []
+    for rooms in (COMFORT[:1], COMFORT[1:2], COMFORT):
+        monkeypatch.setattr("lutwright.frontend.plan.COMFORT", rooms)
+        costs.append(Network(graph, plan(graph, device("ecp5-85k"))).cost)
+    first, second, chosen = costs
+    assert (2 * second.luts * second.cycles <= first.luts * first.cycles) == roomier
+    assert chosen == (second if roomier else first)
 
 
 @pytest.mark.parametrize("kernel", [1, 3])

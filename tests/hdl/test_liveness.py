@@ -13,7 +13,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from lutwright.frontend.ir import Graph
+from lutwright.frontend.ir import Graph, Type
 from lutwright.frontend.nodes import Add, Concat, Conv, Dense, Pool
 from lutwright.frontend.nodes.windows import Window
 from lutwright.frontend.planning import NodePlan, Plan
@@ -22,7 +22,10 @@ from lutwright.hdl.network import Network
 from lutwright.hdl.pool import SEPARATE
 from lutwright.hdl.sizing import goes_on
 from lutwright.hdl.steps import Machine
+from lutwright.hdl.timetable import Timetable
 from lutwright.hdl.timing import measure
+from lutwright.hdl.tokens import Tokens, Weaver, fork, join, pipeline, queue, schedule
+from lutwright.hdl.window import SlidingWindow
 
 from .test_branch import Built
 
@@ -88,8 +91,8 @@ class Explored:
     A source that has offered a beat keeps offering it, so that is a part of the state.
     """
 
-    def __init__(self, network: Network) -> None:
-        self.machine = Machine(network.tokens())
+    def __init__(self, tokens: Tokens) -> None:
+        self.machine = Machine(tokens)
         start = (self.machine.state.tobytes(), False)
         self.numbers = {start: 0}
         self.free: list[tuple[int, bool]] = []
@@ -131,7 +134,7 @@ class Explored:
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_state_goes_on(name: str) -> None:
     graph, plan = NETWORKS[name](0)
-    explored = Explored(Network(graph, plan))
+    explored = Explored(Network(graph, plan).tokens())
     print(f"{name}: {len(explored.numbers)} states, queues {dict(plan.queues)}")
     assert len(explored.free) == len(explored.numbers) and explored.dead == 0
 
@@ -140,7 +143,7 @@ def test_every_state_goes_on(name: str) -> None:
 def test_shallower_queues_have_dead_states(name: str) -> None:
     graph, plan = NETWORKS[name](0)
     shallow = Network(graph, replace(plan, queues=dict.fromkeys(plan.queues, 0)))
-    assert Explored(shallow).dead
+    assert Explored(shallow.tokens()).dead
 
 
 def test_a_network_that_only_stalls_can_stop() -> None:
@@ -149,17 +152,39 @@ def test_a_network_that_only_stalls_can_stop() -> None:
     shallow = Network(graph, replace(plan, queues={**plan.queues, "concat:1": 0}))
     beats = shallow.i_beats.per_frame, shallow.o_beats.per_frame
     assert measure(shallow.tokens(), *beats) == Network(graph, plan).timing()
-    assert Explored(shallow).dead
+    assert Explored(shallow.tokens()).dead
 
 
 @pytest.mark.parametrize("name", ["pyramid", "lanes", "bursts", "gaps"])
 def test_frames_one_by_one_tell_whether_there_are_dead_states(name: str) -> None:
     graph, plan = NETWORKS[name](0)
-    names = [queue for queue, depth in plan.queues.items() if depth]
+    names = [name for name, depth in plan.queues.items() if depth]
     found = set[bool]()
-    for depths in product(*([0, *range(2, plan.queues[queue] + 1)] for queue in names)):
+    for depths in product(*([0, *range(2, plan.queues[name] + 1)] for name in names)):
         network = Network(graph, replace(plan, queues={**plan.queues, **dict(zip(names, depths, strict=True))}))
         alive = goes_on(Machine(network.tokens().tight), network.i_beats.per_frame, network.o_beats.per_frame)
-        assert alive == (Explored(network).dead == 0), depths
+        assert alive == (Explored(network.tokens()).dead == 0), depths
         found.add(alive)
     print(f"{name}: {found}")
+
+
+def test_room_that_is_there_for_a_while_only_keeps_nothing_going() -> None:
+    """A window so wide that its buffer has less room at a row's start than at the end of that before.
+
+    A fast source fills it while there is room, a slow one finds that gone, and what the other branch waits for outside.
+    """
+    frame, columns = 10, 8
+    window = SlidingWindow(Type((5, 2, 1), 0, 3), Window((1, 7), (1, 1), (1, 1), ((0, 0), (6, 6))), 1, 0)
+    needs = np.minimum(np.arange(5 * columns) + 1, frame)
+    found = set[tuple[bool, bool]]()
+    for depth in (0, *range(2, frame)):
+        weaver = Weaver()
+        wide, whole = weaver.through(fork(2), 0)
+        wide = weaver.along((*(queue(depth) if depth else ()), *window.control(), *pipeline(1, every=7)), wide)
+        whole = weaver.along(schedule(Timetable.row(needs, needs - 1), 2, frame), whole)
+        tokens = weaver.tokens(*weaver.through(join(2), wide, whole))
+        goes = goes_on(Machine(tokens.tight), frame, 5 * columns)
+        dead = Explored(tokens).dead
+        assert not (goes and dead), depth
+        found.add((goes, dead > 0))
+    assert {(True, False), (False, True)} <= found
