@@ -27,8 +27,8 @@ from lutwright.hdl.sizing import sized
 
 BUFFERED = "pool"  # a Pool with a buffer of its input, which evens bursts out
 HOST_LINK = Cost(700, 500, 3, 0, 0)
-# What a plan without a goal takes at most: a share of every resource, and LUTs, because place and route takes a minute
-# or two for 10,000 and many for more. The first that fits, or the next where that halves LUTs times cycles.
+# What a plan without a goal takes at most, the first that fits: a share of every resource, and LUTs, because place and
+# route takes a minute or two for 10,000 and many for more.
 COMFORT = (Room(0.6, 10_000), Room(0.8, 20_000), Room())
 # Shares of the device that the nodes may take: what stands between them is known once they are chosen.
 SLACK = (1.0, 0.95, 0.85, 0.7)
@@ -135,14 +135,8 @@ def _choice(
         case Latency():
             return _quickest(search, candidates, room) or smallest
     rooms = (Room(min(share, comfort.share), comfort.luts) for comfort in COMFORT)
-    found = (solution for comfort in rooms if (solution := _fastest(search, candidates, comfort)) is not None)
-    first = next(found, smallest)
-    roomier = next(found, first)
-    return roomier if 2 * _area_time(roomier) <= _area_time(first) else first
-
-
-def _area_time(solution: Solution) -> int:
-    return solution.cost.luts * solution.cost.cycles
+    found = (_fastest(search, candidates, comfort) for comfort in rooms)
+    return next((solution for solution in found if solution is not None), smallest)
 
 
 def _fastest(search: Search, candidates: Sequence[int], room: Room) -> Solution | None:

@@ -14,7 +14,7 @@ from lutwright.frontend.ir import Graph, Input, Node, Type
 from lutwright.frontend.model import load
 from lutwright.frontend.nodes import Conv, Dense, Embedding, MatMul, Pool, Reshape
 from lutwright.frontend.nodes.windows import Window
-from lutwright.frontend.plan import COMFORT, parse_fold, parse_goal, parse_pin, plan
+from lutwright.frontend.plan import parse_fold, parse_goal, parse_pin, plan
 from lutwright.frontend.planning import Fps, Goal, Latency, Plan, Smallest
 from lutwright.frontend.search import FILL
 from lutwright.hdl.engines.base import Folding
@@ -276,20 +276,6 @@ def test_fps_evens_bursts_out_only_where_it_has_to(cycles: int, queues: set[str]
     network = Network(graph, made)
     assert {name for name, depth in made.queues.items() if depth} == queues
     assert (network.cost.cycles, network.timing().interval) == (960, interval)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("name", "roomier"), [("tinycnn_int8_qoperator", True), ("tfc_2w2a", False)])
-def test_a_roomier_plan_is_taken_where_it_halves_luts_times_cycles(
-    models: Path, monkeypatch: pytest.MonkeyPatch, name: str, roomier: bool
-) -> None:
-    graph, costs = load(models / name / "model.onnx").graph, []
-    for rooms in (COMFORT[:1], COMFORT[1:2], COMFORT):
-        monkeypatch.setattr("lutwright.frontend.plan.COMFORT", rooms)
-        costs.append(Network(graph, plan(graph, device("ecp5-85k"))).cost)
-    first, second, chosen = costs
-    assert (2 * second.luts * second.cycles <= first.luts * first.cycles) == roomier
-    assert chosen == (second if roomier else first)
 
 
 @pytest.mark.parametrize("kernel", [1, 3])
