@@ -18,7 +18,7 @@ from lutwright.frontend.planning import NodePlan, Plan
 from lutwright.hdl.engines.base import Folding
 from lutwright.hdl.network import Network
 from lutwright.hdl.pool import SEPARATE
-from lutwright.hdl.sizing import sized
+from lutwright.hdl.sizing import goes_on, sized
 from lutwright.hdl.steps import Machine
 from lutwright.hdl.timing import paced, simulate
 
@@ -159,6 +159,19 @@ def bursts(seed: int) -> tuple[Graph, Plan]:
     return net.done(even=True)
 
 
+def shrinking(seed: int) -> tuple[Graph, Plan]:
+    """A window so wide that its buffer has less room at a row's start than at the end of that before."""
+    net = Built((5, 2, 1), 0, 1, seed)
+    branches = []
+    for name, kernel, pads in (("wide", (1, 7), ((0, 0), (6, 6))), ("high", (5, 1), ((0, 4), (3, 3)))):
+        net.folds[f"{name}_window"] = NodePlan("unfold", Folding(1, 1))
+        weight, places = net.rng.integers(-2, 3, (1, *kernel, 1)), kernel[0] * kernel[1]
+        conv = Conv.of(name, net.nodes[0], weight, np.zeros(1, np.int64), Window(kernel, (1, 1), (1, 1), pads))
+        branches.append(net(conv, 1, places, "multiply"))
+    net(Add.of("add", tuple(branches), np.array([[1, 1]])), 1, 1)
+    return net.done()
+
+
 NETWORKS: dict[str, Callable[[int], tuple[Graph, Plan]]] = {
     "residual": residual,
     "per_channel": per_channel,
@@ -172,6 +185,7 @@ NETWORKS: dict[str, Callable[[int], tuple[Graph, Plan]]] = {
     "split": split,
     "turned": turned,
     "bursts": bursts,
+    "shrinking": shrinking,
 }
 
 
@@ -226,10 +240,10 @@ def test_depths_are_the_least(name: str) -> None:
         if depth == 0:
             continue
         less = Plan(plan.device, plan.nodes, (), {**plan.queues, queue: depth - 1 if depth > 2 else 0})
-        try:
-            timing = Network(graph, less).timing()
-        except PlanError:
+        network = Network(graph, less)
+        if not goes_on(Machine(network.tokens().tight), network.i_beats.per_frame, network.o_beats.per_frame):
             continue
+        timing = network.timing()
         assert timing.latency > best.latency or timing.interval > best.interval, queue
     ample = Plan(plan.device, plan.nodes, (), dict.fromkeys(plan.queues, 10_000))
     unbounded = Network(graph, ample).timing()
@@ -240,6 +254,7 @@ ADVERSARIES = {
     "long_stalls": lambda cycle, rng: (cycle // 97 % 2 == 0, cycle // 61 % 3 == 0),
     "one_at_a_time": lambda cycle, rng: (cycle % 41 == 0, cycle % 53 == 0),
     "bursts": lambda cycle, rng: (rng.random() < (0.05 if cycle // 200 % 2 else 0.95), rng.random() < 0.5),
+    "slow_source": lambda cycle, rng: (cycle % 41 == 0, True),
     "late_sink": lambda cycle, rng: (True, cycle > 3000),
     "late_source": lambda cycle, rng: (cycle > 500 and cycle % 7 < 2, True),
 }
