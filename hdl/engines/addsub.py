@@ -8,18 +8,14 @@ Neural Networks", 2016; Umuroglu et al., "FINN", FPGA 2017).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 from amaranth import Mux, Shape, Value
 
 from lutwright.frontend.device import Device
 from lutwright.frontend.ir import Array, Type
 from lutwright.frontend.nodes import Dense
-from lutwright.hdl.engines.base import Cost, Folding, StreamComponent
-from lutwright.hdl.engines.cost import folded_cost
-from lutwright.hdl.engines.folded import FoldedDense
-from lutwright.hdl.engines.foldings import foldings
+from lutwright.hdl.engines.folded import Lane
+from lutwright.hdl.engines.folded_engine import FoldedEngine
 
 
 class SignLane:
@@ -49,21 +45,12 @@ class SignLane:
         return np.asarray(-negatives if x.signed else negatives * ((1 << x.width) - 1), dtype=np.int64)
 
 
-class AddSub:
+class AddSub(FoldedEngine):
     """±1 or ternary weights times k-bit elements, PE x SIMD at a time, without multipliers."""
 
     name = "addsub"
-    lane = SignLane()
+    lane: Lane = SignLane()
 
     def supports(self, node: Dense, x: Type, device: Device) -> str | None:
         largest = max(-node.weight_type.lo, node.weight_type.hi)
         return None if largest <= 1 else f"weights must be -1, 0 or 1, found magnitudes up to {largest}"
-
-    def foldings(self, node: Dense, x: Type) -> Iterable[Folding]:
-        return foldings(node)
-
-    def cost(self, node: Dense, x: Type, folding: Folding, device: Device) -> Cost:
-        return folded_cost(FoldedDense(node, x, folding, self.lane), device)
-
-    def build(self, node: Dense, x: Type, folding: Folding, device: Device) -> StreamComponent:
-        return FoldedDense(node, x, folding, self.lane)

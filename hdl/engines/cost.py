@@ -158,8 +158,8 @@ def kind_of(dense: FoldedDense) -> str:
     return "planes" if len(dense.planes) > 1 else "bits" if dense.one_bit else "signs"
 
 
-def folded_cost(dense: FoldedDense, device: Device, dsps: int = 0) -> Cost:
-    """Predicted resources of a folded layer whose products take `dsps` DSP blocks."""
+def folded_cost(dense: FoldedDense, device: Device) -> Cost:
+    """Predicted resources of a folded layer."""
     family, x = device.family, dense.i_beats.type
     parts, ffs = folded_parts(dense, family)
     usage = Usage(parts.luts(LOGIC[family][kind_of(dense)]), ffs)
@@ -172,6 +172,7 @@ def folded_cost(dense: FoldedDense, device: Device, dsps: int = 0) -> Cost:
         usage += ram(2 << (dense.sf - 1).bit_length(), dense.simd * x.width, family)
     else:
         usage += Usage(ffs=dense.simd * x.width)
+    dsps = dense.pe * dense.per_row if dense.lane.blocks else 0
     return Cost(round(usage.luts), round(usage.ffs), usage.brams, dsps, x.vectors * dense.folds * dense.sf)
 
 

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 from amaranth import Shape, Value
 
 from lutwright.frontend.device import Device, Family
 from lutwright.frontend.ir import Array, Type
 from lutwright.frontend.nodes import Dense
-from lutwright.hdl.engines.base import Cost, Folding, StreamComponent
-from lutwright.hdl.engines.cost import folded_cost
-from lutwright.hdl.engines.folded import FoldedDense
-from lutwright.hdl.engines.foldings import foldings
+from lutwright.hdl.engines.folded import Lane
+from lutwright.hdl.engines.folded_engine import FoldedEngine
 
 DSP_WIDTH = 16
 FACTOR_BITS = {"ice40": 16}  # bits of the factors of a DSP block; of the others 18 or more
@@ -60,23 +56,14 @@ class ProductLane(PlaneLane):
         return Shape(x.width + weight.width, x.signed or weight.signed)
 
 
-class Multiply:
+class Multiply(FoldedEngine):
     """Integer weights times k-bit elements, PE x SIMD at a time, in LUTs."""
 
     name = "multiply"
-    lane: PlaneLane = PlaneLane()
+    lane: Lane = PlaneLane()
 
     def supports(self, node: Dense, x: Type, device: Device) -> str | None:
         return None
-
-    def foldings(self, node: Dense, x: Type) -> Iterable[Folding]:
-        return foldings(node)
-
-    def cost(self, node: Dense, x: Type, folding: Folding, device: Device) -> Cost:
-        return folded_cost(FoldedDense(node, x, folding, self.lane), device)
-
-    def build(self, node: Dense, x: Type, folding: Folding, device: Device) -> StreamComponent:
-        return FoldedDense(node, x, folding, self.lane)
 
 
 class MultiplyDsp(Multiply):
@@ -94,10 +81,6 @@ class MultiplyDsp(Multiply):
         if not in_dsp(x.width, weight.width, device.family):
             return f"synthesis would not put products of {x.width} by {weight.width} bits into DSP blocks"
         return None
-
-    def cost(self, node: Dense, x: Type, folding: Folding, device: Device) -> Cost:
-        dense = FoldedDense(node, x, folding, self.lane)
-        return folded_cost(dense, device, dsps=dense.pe * dense.per_row)
 
 
 def in_dsp(x: int, weight: int, family: Family) -> bool:
