@@ -9,15 +9,20 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+import time
 from pathlib import Path
 
 from conv_networks import CASES as CONVOLUTIONAL
 from conv_networks import MODELS, grid, samples
+from versus_nngen_place import CORE, mapped, placed
 
 from lutwright import flow
 from lutwright.boards.base import boards
+from lutwright.design import design
 from lutwright.errors import LutwrightError
 from lutwright.frontend.planning import Fps, Goal
+from lutwright.hdl import emit
+from lutwright.hdl.network import Network
 
 ROOT = Path(__file__).parents[1]
 DENSE = {
@@ -25,6 +30,7 @@ DENSE = {
     "tfc_1w1a": (MODELS / "tfc_1w1a" / "model.onnx", MODELS / "tfc_1w1a" / "case.npz"),
 }
 LARGEST = "ulx3s_85f"
+UNLINKED = ("espcn_subpixel_w4a4",)  # whose samples are more than the host link carries
 FRAMES = 100  # in the proof of the Verilog
 CONVOLUTIONAL_FRAMES = 5
 HEAD = ("network", "board", "LUT", "FF", "BRAM", "DSP", "Fmax, MHz", "clock, MHz", "cycles", "frames/s", "latency, µs",
@@ -50,6 +56,22 @@ def row(name: str, board: str, goal: Goal | None) -> list[str]:
     ]  # fmt: skip
 
 
+def alone(name: str, board: str, goal: Goal | None) -> list[str]:
+    """The network between registers, without board and link: resources, and Fmax as of `versus_nngen`."""
+    made = design(MODELS / name / "model.onnx", flow.Options(board=board, grid=grid(name), goal=goal), lambda *_: None)
+    timing, clock, start = made.network.timing(), made.clock_mhz or 0.0, time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        core = Path(folder) / "core.il"
+        core.write_text(emit.rtlil(Network(made.model.graph, made.plan), CORE))
+        found, ports = mapped(core, "clk", made.plan.device)
+        fmax = placed(core.parent, "clk", ports, made.plan.device)
+    return [
+        name, f"{board}, no link", *(f"{count:,}" for count in (found.lut, found.ff, found.bram, found.dsp)),
+        f"{fmax:.1f}" if fmax else "-", f"{clock:.2f}", f"{timing.interval:,}",
+        f"{clock * 1e6 / timing.interval:,.0f}", f"{timing.latency / clock:.1f}", f"{time.perf_counter() - start:.0f}",
+    ]  # fmt: skip
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", choices=(*DENSE, *CONVOLUTIONAL), help="these networks")
@@ -60,7 +82,8 @@ def main() -> None:
     for name in options.only or (*DENSE, *CONVOLUTIONAL):
         model = DENSE[name][0] if name in DENSE else MODELS / name / "model.onnx"
         for board in (boards() if name in DENSE else (LARGEST,)) if model.exists() else ():
-            print("| " + " | ".join(row(name, board, goal)) + " |", flush=True)
+            found = alone(name, board, goal) if name in UNLINKED else row(name, board, goal)
+            print("| " + " | ".join(found) + " |", flush=True)
 
 
 if __name__ == "__main__":
