@@ -231,6 +231,9 @@ def test_cycles_and_occupancies_are_predicted(name: str) -> None:
     simulator.run()
 
 
+FOR_STALLS = ("shrinking",)  # networks that are as fast with less, as long as nothing stalls
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 def test_depths_are_the_least(name: str) -> None:
     """One beat less in any queue is a longer latency or interval, or a deadlock."""
@@ -241,9 +244,13 @@ def test_depths_are_the_least(name: str) -> None:
             continue
         less = Plan(plan.device, plan.nodes, (), {**plan.queues, queue: depth - 1 if depth > 2 else 0})
         network = Network(graph, less)
-        if not goes_on(Machine(network.tokens().tight), network.i_beats.per_frame, network.o_beats.per_frame):
+        beats = network.i_beats.per_frame, network.o_beats.per_frame
+        if name in FOR_STALLS and not goes_on(Machine(network.tokens().tight), *beats):
             continue
-        timing = network.timing()
+        try:
+            timing = network.timing()
+        except PlanError:
+            continue
         assert timing.latency > best.latency or timing.interval > best.interval, queue
     ample = Plan(plan.device, plan.nodes, (), dict.fromkeys(plan.queues, 10_000))
     unbounded = Network(graph, ample).timing()
