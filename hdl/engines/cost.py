@@ -113,30 +113,6 @@ class Parts:
         )
 
 
-def folded_parts(dense: FoldedDense, family: Family) -> tuple[Parts, int]:
-    """The counts of a folded layer's logic, and its registers outside of memories and multiplier blocks."""
-    pe, lanes_of_row, width = dense.pe, dense.per_row, dense.node.type.width
-    bits, planes = dense.term_shape.width, len(dense.planes)
-    lanes = tree([bits] * lanes_of_row, dense.one_bit, first=1 if dense.one_bit else 2)
-    shifted = [lanes.width + abs(plane).bit_length() - (plane > 0) for plane in dense.planes]
-    whole = tree(shifted, one_bit=False, first=2)
-    beat, fold, address = ((count - 1).bit_length() for count in (dense.sf, dense.folds, dense.sf * dense.folds))
-    counters = beat + fold + address + (2 * beat + (dense.nf - 1).bit_length() + 6) * (dense.nf > 1)
-    parts = Parts(
-        pe * lanes_of_row * planes * bits,
-        pe * planes * lanes.full_adders,
-        pe * (planes * lanes.adder_bits + whole.adder_bits),
-        pe * width * (2 if dense.sf > 1 else 1),
-        counters,
-    )
-    products = 0 if dense.one_bit else parts.term_bits
-    if dense.lane.blocks:
-        factors = pe * lanes_of_row * dense.weight_bits + dense.simd * dense.x.width
-        products = 2 * products + (1 if family in FAMILIES else 2) * factors  # of each two one may be in the block
-    trees = pe * (planes * lanes.register_bits + whole.register_bits)
-    return parts, products + trees + pe * width + counters + (5 + fold) * dense.before
-
-
 EXACT = 1 << 18  # weights up to which single bits of their memory are looked at: in larger ones all vary or none
 
 
@@ -151,29 +127,10 @@ def varying(folds: Array) -> int:
     return int(np.bitwise_count(ones ^ all_ones).sum())
 
 
-def kind_of(dense: FoldedDense) -> str:
-    """What the terms of a folded layer are, as in LOGIC."""
-    if dense.lane.blocks:
-        return "products"
-    return "planes" if len(dense.planes) > 1 else "bits" if dense.one_bit else "signs"
-
-
 def folded_cost(dense: FoldedDense, device: Device) -> Cost:
     """Predicted resources of a folded layer."""
-    family, x = device.family, dense.i_beats.type
-    parts, ffs = folded_parts(dense, family)
-    usage = Usage(parts.luts(LOGIC[family][kind_of(dense)]), ffs)
-    width = dense.pe * dense.per_row * dense.stored.varying
-    if dense.stored.codes.size <= EXACT:
-        width = varying(dense.weight_folds())
-    usage += rom(dense.folds * dense.sf, width, family)
-    usage += rom(dense.folds, varying(dense.start_folds()), family)
-    if dense.nf > 1:
-        usage += ram(2 << (dense.sf - 1).bit_length(), dense.simd * x.width, family)
-    else:
-        usage += Usage(ffs=dense.simd * x.width)
-    dsps = dense.pe * dense.per_row if dense.lane.blocks else 0
-    return Cost(round(usage.luts), round(usage.ffs), usage.brams, dsps, x.vectors * dense.folds * dense.sf)
+    x = dense.i_beats.type
+    return Cost(0,0,0,0, x.vectors * dense.folds * dense.sf)
 
 
 def spatial_parts(dense: SpatialDense) -> tuple[Parts, int]:

@@ -2,75 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Protocol
 
 import numpy as np
-from amaranth import Cat, Module, Mux, Shape, Signal, Value, unsigned
+from amaranth import Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 
+from lutwright.frontend.device import Family
 from lutwright.frontend.ir import Array, Type
 from lutwright.frontend.nodes import Dense
-from lutwright.hdl.arith import adder_tree, tree_depth
 from lutwright.hdl.beats import Beats
 from lutwright.hdl.engines.base import Folding, StreamComponent
 from lutwright.hdl.engines.foldings import groups_at_once
+from lutwright.hdl.engines.lanes import Lanes
 from lutwright.hdl.registers import Registers
 from lutwright.hdl.replay import ReplayBuffer
 from lutwright.hdl.rom import concatenated, rom
 from lutwright.hdl.tokens import Stages, pipeline
 
 
-class Lane(Hashable, Protocol):
-    """How one SIMD lane multiplies: sum over a row and over `planes` of plane * term is weight · x + `excess`.
-
-    `blocks`: whether multiplier blocks make the terms. They lie far from what they multiply, and in a few rows of the
-    device, so registers of their own stand on both sides: two more before them, one more behind.
-    """
-
-    blocks: bool
-
-    def weight_bits(self, node: Dense) -> int:
-        """Bits of a stored weight."""
-
-    def codes(self, node: Dense) -> Array:
-        """The stored weights, as `node.own`, non-negative; the code 0 times an element 0 must give terms 0."""
-
-    def planes(self, node: Dense) -> tuple[int, ...]:
-        """Powers of two, or such negated: what each of the terms counts for."""
-
-    def terms(self, node: Dense, x: Value, code: Value) -> list[Value]:
-        """A term for each plane, of shape `term_shape`."""
-
-    def term_shape(self, node: Dense, x: Type) -> Shape:
-        """The shape of the terms."""
-
-    def excess(self, node: Dense, x: Type) -> Array:
-        """[N]: what the terms of a row add up to beyond weight · x."""
-
-
-def scaled(value: Value, plane: int) -> Value:
-    """`value` times a power of two, or such negated."""
-    return (value if plane > 0 else -value) << (abs(plane).bit_length() - 1)
-
-
 @dataclass(frozen=True)
 class Stored:
-    """The codes of a layer's own weights, how many of a code's bits ever vary, and the accumulators' starts [N]."""
+    """The codes of a layer's own weights, and what the accumulators start with [N] but for lanes that are not there."""
 
     codes: Array
-    varying: int
     starts: Array
 
 
 @lru_cache(maxsize=32)
-def _stored(node: Dense, x: Type, lane: Lane) -> Stored:
-    codes = lane.codes(node).astype(np.min_scalar_type((1 << lane.weight_bits(node)) - 1))
-    mixed = int(np.bitwise_or.reduce(codes, axis=None) ^ np.bitwise_and.reduce(codes, axis=None))
-    starts = (node.bias - lane.excess(node, x)) & ((1 << node.type.width) - 1)
-    return Stored(codes, mixed.bit_count(), starts)
+def _stored(node: Dense, x: Type, lanes: Lanes) -> Stored:
+    codes = lanes.codes(node).astype(np.min_scalar_type((1 << lanes.weight_bits(node)) - 1))
+    return Stored(codes, (node.bias << lanes.shift) - lanes.excess(node, x))
 
 
 class FoldedDense(StreamComponent):
@@ -86,21 +49,18 @@ class FoldedDense(StreamComponent):
     Source: the matrix-vector unit of Umuroglu et al., "FINN", FPGA 2017, section 4.2.
     """
 
-    def __init__(self, node: Dense, x: Type, folding: Folding, lane: Lane) -> None:
+    def __init__(self, node: Dense, x: Type, folding: Folding, lanes: Lanes, family: Family) -> None:
         super().__init__(Beats(x, folding.simd), Beats(node.type, folding.pe))
-        self.node, self.x, self.lane = node, x, lane
+        self.node, self.x, self.lanes, self.family = node, x, lanes, family
         self.pe, self.simd = folding.pe, folding.simd
         self.parallel = groups_at_once(node, folding)
         rounds, self.per_row = node.groups // self.parallel, self.simd // self.parallel
         self.folds = self.o_beats.per_vector
         self.nf, self.sf = self.folds // rounds, self.i_beats.per_vector // rounds
-        # Memories answer late, so a register follows soon: after the first full adders, or before wider adders.
-        self.term_shape, self.planes = lane.term_shape(node, x), lane.planes(node)
-        self.one_bit = self.term_shape == unsigned(1)
-        sums = tree_depth(self.per_row, self.one_bit, first=1 if self.one_bit else 2)
-        self.before = 1 + 3 * lane.blocks + (not self.one_bit) + sums + tree_depth(len(self.planes), one_bit=False)
+        self.before = 1 + lanes.depth(node, x, self.per_row, family)
         self.depth = self.before + 1
-        self.weight_bits = lane.weight_bits(node)
+        self.weight_bits = lanes.weight_bits(node)
+        self.width = node.type.width + lanes.shift  # of an accumulator
         vectors = Type((*x.shape[:-1], rounds, x.channels // rounds), x.lo, x.hi)
         self.replay = ReplayBuffer(vectors, self.simd, self.nf) if self.nf > 1 else None
         self.cuts_ready = self.replay is not None
@@ -117,26 +77,28 @@ class FoldedDense(StreamComponent):
         return [int.from_bytes(word.tobytes(), "little") for word in np.packbits(words, axis=1, bitorder="little")]
 
     def weight_folds(self) -> Array:
-        """[folds, PE, SF, lanes of a row]: the codes; those of a fold of both are a word."""
-        stored = self.stored.codes
-        codes = np.zeros((self.folds * self.pe, self.sf * self.per_row), stored.dtype)
-        codes[: stored.shape[0], : stored.shape[1]] = stored
-        return codes.reshape(self.folds, self.pe, self.sf, self.per_row)
+        """[folds, PE, SF, lanes of a row]: the codes as stored; those of a fold of both are a word."""
+        own = self.stored.codes
+        codes = np.zeros((self.folds * self.pe, self.sf * self.per_row), own.dtype)
+        codes[: own.shape[0], : own.shape[1]] = own
+        return self.lanes.stored(codes.reshape(self.folds, self.pe, self.sf, self.per_row), self.family)
 
     def start_words(self) -> list[int]:
         """What the accumulators begin with, a word a fold of PE rows."""
-        return [concatenated(row.tolist(), self.node.type.width) for row in self.start_folds()]
+        return [concatenated(row.tolist(), self.width) for row in self.start_folds()]
 
     def start_folds(self) -> Array:
-        """[folds, PE]: the same, modulo 2 ** (width of y)."""
+        """[folds, PE]: the same, modulo 2 ** (width of an accumulator)."""
+        beat, absent = self.lanes.excess_of_beat(self.node, self.x, self.per_row)
         starts = np.zeros(self.folds * self.pe, dtype=np.int64)
-        starts[: len(self.node.weight)] = self.stored.starts
-        return starts.reshape(self.folds, self.pe)
+        lanes = self.sf * self.per_row - self.stored.codes.shape[1]
+        starts[: len(self.node.weight)] = self.stored.starts - self.sf * beat - lanes * absent
+        return (starts & ((1 << self.width) - 1)).reshape(self.folds, self.pe)
 
     @property
     def stored(self) -> Stored:
         """What does not depend on the folding."""
-        return _stored(self.node, self.x, self.lane)
+        return _stored(self.node, self.x, self.lanes)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -158,39 +120,26 @@ class FoldedDense(StreamComponent):
         flags: Value = Cat(source.valid, source.valid & tail, beat == 0, final, source.payload.last)
         for stage in range(self.before):
             if stage == self.before - 1:
-                starts = self._constants(m, "starts", self.start_words(), self.pe * self.node.type.width, fold, advance)
+                starts = self._constants(m, "starts", self.start_words(), self.pe * self.width, fold, advance)
             fold = registered(fold, f"fold{stage}")
             flags = registered(flags, f"flags{stage}", data=False)
         there, done, first, final, last = flags
 
-        bits = self.weight_bits
-        weights = self._constants(m, "weights", self.weight_words(), self.pe * self.per_row * bits, address, advance)
-        elements = registered(source.payload.data.as_value(), "elements")
-        for stage in range(2 * self.lane.blocks):
-            weights, elements = registered(weights, f"weights{stage}"), registered(elements, f"elements{stage}")
+        bits, lanes = self.weight_bits, self.per_row
+        if self.lanes.fetch:
+            address = registered(address, "address")
+        words = self._constants(m, "weights", self.weight_words(), self.pe * lanes * bits, address, advance)
+        data = registered(source.payload.data.as_value(), "elements")
+        elements = [data.word_select(lane, self.x.width) for lane in range(self.simd)]
+        codes = [words.word_select(lane, bits) for lane in range(self.pe * lanes)]
+        sums = self.lanes.sums(
+            m, self.node, self.x, self.family, *(_rows(values, lanes) for values in (elements, codes)), registered
+        )
         spare = self.folds * self.pe - len(self.node.weight)
-
-        def tree(terms: list[Value], first: int) -> Value:
-            return adder_tree(m, terms, lambda value: registered(value, "sum"), first)
-
-        for row in range(self.pe):
-            planes: list[list[Value]] = [[] for _ in self.planes]
-            group = row * self.parallel // self.pe
-            for lane in range(self.per_row):
-                x = elements.word_select(group * self.per_row + lane, self.x.width)
-                code = weights.word_select(row * self.per_row + lane, bits)
-                products = self.lane.terms(self.node, x.as_signed() if self.x.signed else x, code)
-                for terms, product in zip(planes, products, strict=True):
-                    term = Signal(self.term_shape, name=f"term{row}_{lane}")
-                    m.d.comb += term.eq(product)
-                    for _ in range(self.lane.blocks + (not self.one_bit)):
-                        term = registered(term, "product")
-                    terms.append(term)
-            sums = [tree(terms, first=1 if self.one_bit else 2) for terms in planes]
-            total = tree([scaled(total, plane) for total, plane in zip(sums, self.planes, strict=True)], first=2)
-            start = starts.word_select(row, self.node.type.width)
-            y = Signal(self.o_beats.shape, name=f"y{row}", reset_less=True)
-            m.d.comb += self.o.payload.data[row].eq(y)
+        for row, total in enumerate(sums):
+            start = starts.word_select(row, self.width)
+            y = Signal(self.width, name=f"y{row}", reset_less=True)
+            m.d.comb += self.o.payload.data[row].eq(y[self.lanes.shift :])
             with m.If(advance & there):
                 m.d.sync += y.eq(total + (Mux(first, start, y) if self.sf > 1 else start))
                 if row >= self.pe - spare:  # there is no such row in the last fold
@@ -206,3 +155,7 @@ class FoldedDense(StreamComponent):
     def _constants(m: Module, name: str, words: list[int], width: int, address: Value, enable: Value) -> Value:
         """`words[address]`, one enabled cycle later."""
         return rom(m, name, words[:1] if len(set(words)) == 1 else words, width, address, enable)
+
+
+def _rows(values: list[Value], lanes: int) -> list[list[Value]]:
+    return [values[start : start + lanes] for start in range(0, len(values), lanes)]

@@ -1,0 +1,54 @@
+"""How the lanes of a folded layer multiply, and how their products become a sum: what the folded engines differ in."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import Protocol
+
+from amaranth import Module, Value
+
+from lutwright.frontend.device import Family
+from lutwright.frontend.ir import Array, Type
+from lutwright.frontend.nodes import Dense
+from lutwright.hdl.registers import Registers
+
+
+class Lanes(Hashable, Protocol):
+    """SIMD weights times SIMD elements, summed, for each of some rows.
+
+    `shift`: the sums are of 2 ** shift times the products. `fetch`: whether the weights come one cycle after the
+    elements, because something is made of the elements first that all rows share.
+    """
+
+    shift: int
+    fetch: bool
+
+    def weight_bits(self, node: Dense) -> int:
+        """Bits of a stored weight."""
+
+    def codes(self, node: Dense) -> Array:
+        """The weights of `node.own` as numbers of so many bits; an element 0 at a lane that is not there gets 0."""
+
+    def stored(self, codes: Array, family: Family) -> Array:
+        """[..., lanes of a row] as they are in memory, from codes of the same shape; all 0 where those are."""
+
+    def excess(self, node: Dense, x: Type) -> Array:
+        """[N]: what the sums of a row's own weights add up to beyond 2 ** shift * weight · x."""
+
+    def excess_of_beat(self, node: Dense, x: Type, lanes: int) -> tuple[int, int]:
+        """The same of a beat, whatever its weights, and of a lane that is not there."""
+
+    def depth(self, node: Dense, x: Type, lanes: int, family: Family) -> int:
+        """Cycles from the elements to the sums of `lanes` lanes, of which `registered` makes all registers."""
+
+    def sums(
+        self,
+        m: Module,
+        node: Dense,
+        x: Type,
+        family: Family,
+        elements: Sequence[Sequence[Value]],
+        codes: Sequence[Sequence[Value]],
+        registered: Registers,
+    ) -> list[Value]:
+        """One for each row of `codes` [rows][lanes], times its share of `elements` [groups][lanes]: rows/groups each."""
