@@ -21,13 +21,12 @@ import numpy as np
 from amaranth import Instance, Module, Mux, Signal, Value
 
 from lutwright.frontend.device import Device, device
-from lutwright.frontend.ir import Array, Graph, Input, Node, Type, verify
+from lutwright.frontend.ir import Graph, Input, Node, Type, verify
 from lutwright.frontend.nodes import Dense, Threshold
 from lutwright.frontend.planning import NodePlan, Plan
 from lutwright.hdl import emit, synth
 from lutwright.hdl.beats import Beats
 from lutwright.hdl.engines.base import Folding, StreamComponent
-from lutwright.hdl.engines.registry import engines
 from lutwright.hdl.network import Network
 from lutwright.hdl.rom import concatenated, rom
 
@@ -138,8 +137,14 @@ class Naive(StreamComponent):
             with m.If(advance & there):
                 m.d.sync += y.eq(Mux(first, int(start[row]), y) + total)
             if isinstance(self.last, Threshold):
-                levels = rom(m, f"levels{row}", [int(self.last.thresholds[f * pe + row, 0] + COLUMNS) // 2 for f in range(nf)],
-                             self.dense.type.width, late, advance)
+                levels = rom(
+                    m,
+                    f"levels{row}",
+                    [int(self.last.thresholds[f * pe + row, 0] + COLUMNS) // 2 for f in range(nf)],
+                    self.dense.type.width,
+                    late,
+                    advance,
+                )
                 m.d.comb += self.o.payload.data[row].eq(y.as_unsigned() >= levels)
             else:
                 m.d.comb += self.o.payload.data[row].eq(y)
@@ -195,7 +200,9 @@ def main() -> None:
             network = Network(graph, Plan(target, folds))
             ours = measured(network, target)
             taken = time.monotonic() - began
-            naive = "-" if chosen.ours else f"{measured(Naive(graph, dense, case.folding), target).sites / case.lanes:.2f}"
+            naive = (
+                "-" if chosen.ours else f"{measured(Naive(graph, dense, case.folding), target).sites / case.lanes:.2f}"
+            )
             print(
                 f"| {name} | {target.name} | {ours.sites:,} | {ours.sites / case.lanes:.2f} | {ours.ff:,} | {ours.dsp} "
                 f"| {network.cost.luts:,} | {naive} | {case.peer} | {taken:.0f} |",

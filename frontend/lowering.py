@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 
 from lutwright.frontend.ir import Array, Graph, Input, Node, Type, verify
-from lutwright.frontend.nodes import Conv, Dense, Pool, Unfold
-from lutwright.frontend.passes.rewrite import Emitted, Names, each
+from lutwright.frontend.nodes import Conv, Dense, Pool, Threshold, Unfold
+from lutwright.frontend.passes.rewrite import Emitted, Names, each, only_use
 
 PLANE = 2  # spatial axes that hardware slides over, at most
 
@@ -26,6 +26,34 @@ def lower(graph: Graph) -> Graph:
             return (Dense.of(node.name, source, dense_weight(node), node.bias),)
         unfold = Unfold.of(names(f"{node.name}_window"), source, node.window, node.pad_value, node.groups)
         return unfold, Dense.of(node.name, unfold, dense_weight(node), node.bias)
+
+    return verify(each(graph, rewrite))
+
+
+def margins(graph: Graph) -> Graph:
+    """The same function, for hardware: where one threshold a channel is all that reads a Dense, it computes y - threshold.
+
+    The answer is its sign then, and nothing is compared; thresholds join the biases. A channel that falls where others
+    rise has its weights negated. Such a Dense keeps its name, but not its meaning.
+    """
+
+    def rewrite(node: Node, emitted: Emitted) -> tuple[Node, ...]:
+        if not isinstance(node, Threshold) or node.thresholds.shape[1] != 1 or not only_use(graph, node.inputs[0]):
+            return (node,)
+        dense = emitted[node.inputs[0]]
+        if not isinstance(dense, Dense) or dense.wraps:
+            return (node,)
+        channels = np.arange(len(dense.weight)) % len(node.thresholds)
+        levels = np.clip(node.thresholds[channels, 0], dense.type.lo, dense.type.hi + 1)
+        falls = node.step[channels] < 0
+        weight, bias = dense.weight.copy(), dense.bias - levels
+        weight[falls], bias[falls] = -weight[falls], -bias[falls] - 1
+        base = node.base[channels] - falls
+        if weight.min() < dense.weight_type.lo or weight.max() > dense.weight_type.hi or (base != base[0]).any():
+            return (node,)
+        ones = np.ones(1, np.int64)
+        margin = Dense.of(dense.name, emitted[dense.inputs[0]], weight, bias)
+        return margin, Threshold.of(node.name, margin, np.zeros((1, 1), np.int64), base[:1], ones)
 
     return verify(each(graph, rewrite))
 

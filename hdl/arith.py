@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 from amaranth import Module, Shape, Signal, Value, unsigned
 
@@ -27,6 +28,34 @@ def register_levels(levels: int, first: int) -> set[int]:
 def tree_depth(terms: int, one_bit: bool, first: int = LEVELS_PER_REGISTER) -> int:
     """Registers on the way through `adder_tree`."""
     return len(register_levels(len(list(tree_levels(terms, one_bit))), first))
+
+
+@dataclass(frozen=True)
+class Tree:
+    """An adder tree's full adders of one-bit terms, bits of other adders, register bits, and the sum's width."""
+
+    full_adders: int
+    adder_bits: int
+    register_bits: int
+    width: int
+
+
+def tree(widths: Sequence[int], one_bit: bool, first: int) -> Tree:
+    """The counts of `adder_tree` for terms of these widths."""
+    full_adders = adder_bits = register_bits = 0
+    level = list(widths)
+    levels = list(tree_levels(len(level), one_bit))
+    registers = register_levels(len(levels), first)
+    for done, (count, group) in enumerate(levels, 1):
+        sums = []
+        for start in range(0, count, group):
+            terms = level[start : start + group]
+            sums.append(max(terms) + (len(terms) > 1))
+            full_adders += len(terms) == 3
+            adder_bits += sums[-1] * (len(terms) == 2)
+        level = sums
+        register_bits += sum(level) * (done in registers)
+    return Tree(full_adders, adder_bits, register_bits, level[0])
 
 
 def adder_tree(m: Module, terms: Sequence[Value], register: Register, first: int = LEVELS_PER_REGISTER) -> Value:

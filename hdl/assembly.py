@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from lutwright.errors import GraphError, PlanError
 from lutwright.frontend.device import Device
 from lutwright.frontend.ir import Graph, Input, Node
-from lutwright.frontend.lowering import lower
+from lutwright.frontend.lowering import lower, margins
 from lutwright.frontend.nodes import Reshape
 from lutwright.frontend.planning import Plan
 from lutwright.hdl.adapt import adapters
@@ -84,7 +84,7 @@ class Assembly:
     computing: dict[str, Part] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.graph = lower(self.graph)
+        self.graph = margins(lower(self.graph))
         nodes = work(self.graph)
         self.computing = {node.name: computing(node, self.graph.types(node), self.plan) for node in nodes}
 

@@ -101,13 +101,15 @@ def plan(heights: Heights, family: Family, width: int, late: Heights = (), arriv
 
 def _plan(heights: Heights, family: Family, width: int, late: Heights, arrival: int, price: float) -> Plan:
     there = [*heights, *[0] * (width - len(heights))][:width]
-    stages, passing = [], 0
+    stages: list[tuple[tuple[Compressor, int], ...]] = []
+    passing = 0
     while True:
         if len(stages) == arrival:
             there = [count + more for count, more in zip(there, [*late, *[0] * width], strict=False)]
         if len(stages) >= arrival and max(there) <= 1:
             return Plan(tuple(stages), passing, max((c + 1 for c in range(width) if there[c]), default=1))
-        given, stage = [0] * (2 * width), []
+        given = [0] * (2 * width)
+        stage: list[tuple[Compressor, int]] = []
         while True:
             found = list(compressors(there, family))
             best = min(found, key=lambda one: (one.price, -one.fewer, -len(one.takes)), default=None)

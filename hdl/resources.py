@@ -21,9 +21,10 @@ class Usage:
     luts: float = 0
     ffs: float = 0
     brams: int = 0
+    dsps: int = 0
 
     def __add__(self, other: Usage) -> Usage:
-        return Usage(self.luts + other.luts, self.ffs + other.ffs, self.brams + other.brams)
+        return Usage(self.luts + other.luts, self.ffs + other.ffs, self.brams + other.brams, self.dsps + other.dsps)
 
 
 @dataclass(frozen=True)

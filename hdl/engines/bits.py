@@ -15,6 +15,7 @@ from lutwright.frontend.ir import Array, Type
 from lutwright.frontend.nodes import Dense
 from lutwright.hdl import heap
 from lutwright.hdl.registers import Registers
+from lutwright.hdl.resources import Usage
 
 Columns = list[list[Value]]
 
@@ -50,6 +51,14 @@ class BitLanes:
     def forms(self, bits: Sequence[Value], family: Family) -> list[Value]:
         """What all rows share of the bits of equal weight of all lanes: a register each follows."""
 
+    def form_luts(self, lanes: int, family: Family) -> int:
+        """LUTs of the forms of a bit."""
+        return 0
+
+    def form_registers(self, lanes: int, family: Family) -> int:
+        """How many there are."""
+        return lanes
+
     @abstractmethod
     def columns(self, node: Dense, forms: Sequence[Sequence[Value]], codes: Sequence[Value], family: Family) -> Columns:
         """The bits of a row; forms: by bit of the elements."""
@@ -72,12 +81,11 @@ class BitLanes:
 
     def plan(self, node: Dense, x: Type, lanes: int, family: Family) -> heap.Plan:
         """The heap of a row."""
-        heights, late, arrival = self.leaves(node, x, lanes, family).heights, (), 0
-        width = node.type.width + self.shift
-        if self.residue:
-            late = (1,) * min(width, residue_width(x, lanes))
-            arrival = self.arrival(x, lanes, family)
-        return heap.plan(heights, family, width, late, arrival)
+        heights, width = self.leaves(node, x, lanes, family).heights, node.type.width + self.shift
+        if not self.residue:
+            return heap.plan(heights, family, width)
+        late = (1,) * min(width, residue_width(x, lanes))
+        return heap.plan(heights, family, width, late, self.arrival(x, lanes, family))
 
     @staticmethod
     def arrival(x: Type, lanes: int, family: Family) -> int:
@@ -86,6 +94,16 @@ class BitLanes:
 
     def depth(self, node: Dense, x: Type, lanes: int, family: Family) -> int:
         return 2 + len(self.plan(node, x, lanes, family).stages)
+
+    def usage(self, node: Dense, x: Type, rows: int, lanes: int, groups: int, family: Family) -> Usage:
+        leaves, made = self.leaves(node, x, lanes, family), self.plan(node, x, lanes, family)
+        width = node.type.width + self.shift
+        row = Usage(leaves.luts + made.luts, sum(leaves.heights[:width]) + made.registers)
+        shared = Usage(x.width * self.form_luts(lanes, family), x.width * self.form_registers(lanes, family))
+        if self.residue:
+            residue = residue_plan(x, lanes, family)
+            shared += Usage(residue.luts, residue.registers + residue.width * max(0, 2 - len(residue.stages)))
+        return Usage(rows * row.luts + groups * shared.luts, rows * row.ffs + groups * shared.ffs)
 
     def sums(
         self,
@@ -183,6 +201,12 @@ class SignLanes(BitLanes):
             forms.append(bits[lane] ^ bits[lane + 1] ^ bits[lane + 2])
         return forms
 
+    def form_luts(self, lanes: int, family: Family) -> int:
+        return (lanes - 1) // 2 if family == "xc7" else lanes // 3 * 3
+
+    def form_registers(self, lanes: int, family: Family) -> int:
+        return lanes + (lanes - 1) // 2 if family == "xc7" else lanes + lanes // 3
+
     def leaves(self, node: Dense, x: Type, lanes: int, family: Family) -> Leaves:
         if family == "xc7":
             same, carries, luts = 2 - lanes % 2, (lanes - 1) // 2, (lanes - 1) // 2 + 2 - lanes % 2
@@ -209,8 +233,8 @@ class SignLanes(BitLanes):
     def at_zero(self, node: Dense, x: Type, codes: Array) -> Array:
         zero, complement = least(x), (1 << x.width) - 1 - least(x)
         digits = (codes[..., np.newaxis] >> np.arange(self.weight_bits(node))) & 1
-        result: Array = np.where(digits, complement, zero) @ (1 << np.arange(self.weight_bits(node)))
-        return result
+        sums: Array = np.where(digits, complement, zero) @ (1 << np.arange(self.weight_bits(node)))
+        return sums
 
 
 def chained(forms: Sequence[Value], weights: Sequence[Value]) -> tuple[list[Value], list[Value]]:
@@ -267,5 +291,5 @@ class MaskLanes(BitLanes):
         return [[code[0] & (u ^ code[1]) for u, code in zip(bits, codes, strict=True)] for bits in forms]
 
     def at_zero(self, node: Dense, x: Type, codes: Array) -> Array:
-        result: Array = np.choose(codes, (0, least(x), 0, (1 << x.width) - 1 - least(x)))
-        return result
+        values: Array = np.array([0, least(x), 0, (1 << x.width) - 1 - least(x)])[codes]
+        return values

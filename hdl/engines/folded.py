@@ -132,9 +132,8 @@ class FoldedDense(StreamComponent):
         data = registered(source.payload.data.as_value(), "elements")
         elements = [data.word_select(lane, self.x.width) for lane in range(self.simd)]
         codes = [words.word_select(lane, bits) for lane in range(self.pe * lanes)]
-        sums = self.lanes.sums(
-            m, self.node, self.x, self.family, *(_rows(values, lanes) for values in (elements, codes)), registered
-        )
+        groups, rows = _split(elements, lanes), _split(codes, lanes)
+        sums = self.lanes.sums(m, self.node, self.x, self.family, groups, rows, registered)
         spare = self.folds * self.pe - len(self.node.weight)
         for row, total in enumerate(sums):
             start = starts.word_select(row, self.width)
@@ -157,5 +156,5 @@ class FoldedDense(StreamComponent):
         return rom(m, name, words[:1] if len(set(words)) == 1 else words, width, address, enable)
 
 
-def _rows(values: list[Value], lanes: int) -> list[list[Value]]:
+def _split(values: list[Value], lanes: int) -> list[list[Value]]:
     return [values[start : start + lanes] for start in range(0, len(values), lanes)]

@@ -11,6 +11,7 @@ from lutwright.frontend.device import Family
 from lutwright.frontend.ir import Array, Type
 from lutwright.frontend.nodes import Dense
 from lutwright.hdl.registers import Registers
+from lutwright.hdl.resources import Usage
 
 
 class Lanes(Hashable, Protocol):
@@ -41,6 +42,9 @@ class Lanes(Hashable, Protocol):
     def depth(self, node: Dense, x: Type, lanes: int, family: Family) -> int:
         """Cycles from the elements to the sums of `lanes` lanes, of which `registered` makes all registers."""
 
+    def usage(self, node: Dense, x: Type, rows: int, lanes: int, groups: int, family: Family) -> Usage:
+        """Predicted LUTs and FFs of `sums` for so many rows, of the DSP blocks too."""
+
     def sums(
         self,
         m: Module,
@@ -51,4 +55,4 @@ class Lanes(Hashable, Protocol):
         codes: Sequence[Sequence[Value]],
         registered: Registers,
     ) -> list[Value]:
-        """One for each row of `codes` [rows][lanes], times its share of `elements` [groups][lanes]: rows/groups each."""
+        """The sum of each row of `codes` [rows][lanes] times its share of `elements` [groups][lanes]."""

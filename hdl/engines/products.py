@@ -10,9 +10,12 @@ from amaranth import Module, Shape, Signal, Value
 from lutwright.frontend.device import Family
 from lutwright.frontend.ir import Array, Type
 from lutwright.frontend.nodes import Dense
-from lutwright.hdl.arith import adder_tree, tree_depth, typed
+from lutwright.hdl.arith import adder_tree, tree, tree_depth, typed
+from lutwright.hdl.block_registers import FAMILIES
 from lutwright.hdl.registers import Registers
+from lutwright.hdl.resources import Usage
 
+ADDER: dict[Family, float] = {"ice40": 1.28, "ecp5": 1.44, "gowin": 1.48, "xc7": 0.3}  # LUT sites of a bit of a sum
 FIRST = 2  # levels of adders before the first registers
 
 
@@ -46,6 +49,16 @@ class ProductLanes:
         """The shape of a product."""
         weight = node.weight_type
         return Shape(x.width + weight.width, x.signed or weight.signed)
+
+    def usage(self, node: Dense, x: Type, rows: int, lanes: int, groups: int, family: Family) -> Usage:
+        product = self.shape(node, x).width
+        adders = tree([product] * lanes, one_bit=False, first=FIRST)
+        factors = rows * lanes * self.weight_bits(node) + groups * lanes * x.width
+        # Of each two registers of a product one may be in the block, and of those of the factors on some families.
+        registers = (
+            2 * rows * lanes * product + (1 if family in FAMILIES else 2) * factors + rows * adders.register_bits
+        )
+        return Usage(ADDER[family] * rows * adders.adder_bits, registers, dsps=rows * lanes)
 
     def sums(
         self,
