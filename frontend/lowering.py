@@ -31,9 +31,9 @@ def lower(graph: Graph) -> Graph:
 
 
 def margins(graph: Graph) -> Graph:
-    """The same function, for hardware: where one threshold a channel is all that reads a Dense, it computes y - threshold.
+    """The same function, for hardware: where one threshold a channel is all that reads a Dense, that computes the margin.
 
-    The answer is its sign then, and nothing is compared; thresholds join the biases. A channel that falls where others
+    It is y - threshold. The answer is its sign then, and nothing is compared; thresholds join the biases. A channel that falls where others
     rise has its weights negated. Such a Dense keeps its name, but not its meaning.
     """
 

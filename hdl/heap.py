@@ -10,11 +10,14 @@ Summation with a Flexible Compression Goal for Xilinx FPGAs", FPL 2017, which co
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import Any
 
+import numpy as np
 from amaranth import Cat, Const, Module, Signal, Value
+from numba import njit
 
 from lutwright.frontend.device import Family
 
@@ -27,9 +30,21 @@ COUNTERS: dict[Family, tuple[tuple[int, int, int], ...]] = {  # bits in, bits ou
     "gowin": ((3, 2, 2),),
     "xc7": ((6, 3, 3), (5, 3, 3), (3, 2, 2)),
 }
-# What a bit less may cost before a stage leaves its bits to the next one. The plan with the fewest LUTs is taken.
-PRICES = (1.0, 1.34, 1.5, 1.67, 1.8, 2.0, 3.0)
+# LUT sites of a ripple adder beyond one a column, of its carry in, and what their number is rounded up to: a carry out
+# takes one but on xc7, and ECP5's carry cells are of two.
+RIPPLES: dict[Family, tuple[int, int, int]] = {
+    "ice40": (1, 1, 1),
+    "ecp5": (1, 1, 2),
+    "gowin": (1, 1, 1),
+    "xc7": (0, 1, 1),
+}
+# What a bit less may cost before a stage leaves its bits to the next one.
+PRICES = np.array([1.0, 1.34, 1.5, 1.67, 1.8, 2.0, 3.0])
+NOISES = np.array([0.0, 0.1, 0.3, 0.6])  # by how much of its price a compressor is taken for a dearer one
 PASSING = 0.3  # LUTs that a register is counted as which only waits
+WORK = 100_000  # bits that all trials for a heap begin with
+TRIALS = (28, 2000)
+LONGEST = 31  # columns of an adder
 
 
 @dataclass(frozen=True)
@@ -39,94 +54,142 @@ class Compressor:
     low: int
     takes: Heights
     gives: int
-    luts: int
     ripples: bool
-
-    @cached_property
-    def fewer(self) -> int:
-        """Bits that it saves."""
-        return sum(self.takes) - self.gives
-
-    @cached_property
-    def price(self) -> float:
-        """LUTs for each of them."""
-        return self.luts / self.fewer if self.fewer > 0 else float("inf")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The compressors of every stage, each with how many there are; `registers` of all stages."""
+    """The compressors of every stage; their LUT sites; registers that only wait; the sum's width."""
 
-    stages: tuple[tuple[tuple[Compressor, int], ...], ...]
+    stages: tuple[tuple[Compressor, ...], ...]
+    luts: int
     passing: int
     width: int
 
     @cached_property
-    def luts(self) -> int:
-        return sum(count * there.luts for stage in self.stages for there, count in stage)
-
-    @cached_property
     def registers(self) -> int:
-        return self.passing + sum(count * there.gives for stage in self.stages for there, count in stage)
-
-
-def ripple_luts(columns: int, carry_in: bool, family: Family) -> int:
-    """LUT sites of an adder: a column each, one that carries a third bit in, and but for xc7 one for the carry out."""
-    sites = columns + carry_in + (family != "xc7")
-    return sites + sites % 2 if family == "ecp5" else sites
-
-
-def compressors(heights: Sequence[int], family: Family) -> Iterator[Compressor]:
-    """Those that take no more bits than there are."""
-    for low, height in enumerate(heights):
-        for bits, gives, luts in COUNTERS[family]:
-            if height >= bits:
-                yield Compressor(low, (bits,), gives, luts, ripples=False)
-        for carry_in in (False, True)[: max(0, height - 1)]:
-            takes: Heights = ()
-            for column in range(low, len(heights)):
-                if heights[column] == 0:
-                    break
-                takes += (min(2, heights[column]) + (carry_in and column == low),)
-                gives = sum(bits << index for index, bits in enumerate(takes)).bit_length()
-                yield Compressor(low, takes, gives, ripple_luts(len(takes), carry_in, family), ripples=True)
+        return self.passing + sum(one.gives for stage in self.stages for one in stage)
 
 
 @lru_cache(maxsize=1 << 14)
 def plan(heights: Heights, family: Family, width: int, late: Heights = (), arrival: int = 0) -> Plan:
-    """How a heap becomes a number modulo 2 ** width. `late`: bits that come after `arrival` stages."""
-    plans = [_plan(heights, family, width, late, arrival, price) for price in PRICES]
-    return min(plans, key=lambda there: (there.luts + PASSING * there.passing, len(there.stages)))
+    """How a heap becomes a number modulo 2 ** width, as cheap as many trials of a greedy choice with noise find.
+
+    `late`: bits that come after `arrival` stages. The same arguments give the same plan.
+    """
+    there, after = np.zeros(width, np.int64), np.zeros(width, np.int64)
+    there[: len(heights)] = heights[:width]
+    after[: len(late)] = late[:width]
+    total = int(there.sum() + after.sum())
+    trials = min(max(WORK // max(1, total), TRIALS[0]), TRIALS[1])
+    found = np.zeros((6 * total + 64, 4), np.int64)
+    count, luts, passing, top = _search(
+        there, after, arrival, np.array(COUNTERS[family]), np.array(RIPPLES[family]), trials, found
+    )
+    made: list[list[Compressor]] = [[] for _ in range(int(found[count, 0]))]
+    for stage, low, gives, takes in found[:count].tolist():
+        columns = tuple(abs(takes) >> 2 * column & 3 for column in range(LONGEST) if abs(takes) >> 2 * column)
+        made[stage].append(Compressor(low, columns if takes > 0 else (-takes,), gives, ripples=takes > 0))
+    return Plan(tuple(map(tuple, made)), luts, passing, max(1, top))
 
 
-def _plan(heights: Heights, family: Family, width: int, late: Heights, arrival: int, price: float) -> Plan:
-    there = [*heights, *[0] * (width - len(heights))][:width]
-    stages: list[tuple[tuple[Compressor, int], ...]] = []
-    passing = 0
-    while True:
-        if len(stages) == arrival:
-            there = [count + more for count, more in zip(there, [*late, *[0] * width], strict=False)]
-        if len(stages) >= arrival and max(there) <= 1:
-            return Plan(tuple(stages), passing, max((c + 1 for c in range(width) if there[c]), default=1))
-        given = [0] * (2 * width)
-        stage: list[tuple[Compressor, int]] = []
+@njit(cache=True)
+def _search(
+    heights: Any, late: Any, arrival: int, counters: Any, ripples: Any, trials: int, found: Any
+) -> tuple[int, int, int, int]:
+    """The best of the trials into `found`: of each compressor its stage, column, bits out, and bits taken: of a counter
+    negative, of an adder two binary digits a column. In the row after the last one the number of stages.
+
+    Returns how many compressors, their LUTs, the registers that only wait, and the width of the sum.
+    """
+    width = len(heights)
+    there, given, made = np.zeros(2 * width + 2, np.int64), np.zeros(2 * width + 2, np.int64), np.zeros_like(found)
+    best, result = 1e18, (0, 0, 0, 0)
+    noise_state = 88172645463325252
+    for trial in range(trials):
+        price, noise = PRICES[trial % len(PRICES)], NOISES[trial // len(PRICES) % len(NOISES)]
+        there[:] = 0
+        there[:width] = heights
+        stage = count = luts = passing = 0
         while True:
-            found = list(compressors(there, family))
-            best = min(found, key=lambda one: (one.price, -one.fewer, -len(one.takes)), default=None)
-            if best is None or (stage and best.price > price) or (best.fewer <= 0 and max(there) <= 1):
+            if stage == arrival:
+                there[:width] += late
+            if stage >= arrival and there[:width].max() <= 1:
                 break
-            if best.fewer <= 0:  # two rows, or what is left of them: one adder as long as they are
-                best = max((one for one in found if one.ripples), key=lambda one: (len(one.takes), -one.low))
-            span = range(best.low, best.low + len(best.takes))
-            count = min(there[column] // take for column, take in zip(span, best.takes, strict=True))
-            for column, take in zip(span, best.takes, strict=True):
-                there[column] -= count * take
-            for column in range(best.low, best.low + best.gives):
-                given[column] += count
-            stage.append((best, count))
-        passing += sum(there)
-        there = [left + new for left, new in zip(there, given, strict=False)]
-        stages.append(tuple(stage))
+            given[:] = 0
+            first = True
+            while True:
+                least, saves, choice, bits_out, takes, sites = 1e17, 0, -1, 0, 0, 0
+                longest, row_low, row_out, row_takes, row_sites = 0, 0, 0, 0, 0
+                for low in range(width):
+                    for kind in range(len(counters)):
+                        if there[low] < counters[kind, 0]:
+                            continue
+                        noise_state ^= (noise_state << 13) & 0x7FFFFFFFFFFFFFFF
+                        noise_state ^= noise_state >> 7
+                        noise_state ^= (noise_state << 17) & 0x7FFFFFFFFFFFFFFF
+                        fewer = counters[kind, 0] - counters[kind, 1]
+                        asked = counters[kind, 2] / fewer * (1 + noise * (noise_state & 1023) / 1024)
+                        if asked < least or (asked == least and fewer > saves):
+                            least, saves, choice, bits_out = asked, fewer, low, counters[kind, 1]
+                            takes, sites = -counters[kind, 0], counters[kind, 2]
+                    for carry_in in range(2):
+                        if there[low] < 2 + carry_in:
+                            break
+                        taken, most, pattern = 0, 0, 0
+                        for length in range(1, min(width - low, LONGEST) + 1):
+                            column = there[low + length - 1]
+                            if column == 0:
+                                break
+                            one = min(2, column) + (carry_in if length == 1 else 0)
+                            taken += one
+                            most += one << (length - 1)
+                            pattern |= one << (2 * (length - 1))
+                            out = 0
+                            while most >> out:
+                                out += 1
+                            cost = length + ripples[0] + carry_in * ripples[1]
+                            cost = -(-cost // ripples[2]) * ripples[2]
+                            fewer = taken - out
+                            if fewer > 0:
+                                noise_state ^= (noise_state << 13) & 0x7FFFFFFFFFFFFFFF
+                                noise_state ^= noise_state >> 7
+                                noise_state ^= (noise_state << 17) & 0x7FFFFFFFFFFFFFFF
+                                asked = cost / fewer * (1 + noise * (noise_state & 1023) / 1024)
+                                if asked < least or (asked == least and fewer > saves):
+                                    least, saves, choice, bits_out, takes, sites = asked, fewer, low, out, pattern, cost
+                            elif length > longest:
+                                longest, row_low, row_out, row_takes, row_sites = length, low, out, pattern, cost
+                if choice < 0 and first and longest > 0:  # two rows are left: one adder as long as they are
+                    choice, bits_out, takes, sites = row_low, row_out, row_takes, row_sites
+                elif choice < 0 or (not first and least > price):
+                    break
+                first = False
+                if takes < 0:
+                    there[choice] += takes
+                else:
+                    for column in range(LONGEST):
+                        there[choice + column] -= (takes >> (2 * column)) & 3
+                        if takes >> (2 * column) == 0:
+                            break
+                given[choice : choice + bits_out] += 1
+                made[count, 0], made[count, 1], made[count, 2], made[count, 3] = stage, choice, bits_out, takes
+                count += 1
+                luts += sites
+            passing += there[:width].sum()
+            there[:width] += given[:width]
+            stage += 1
+        score = luts + PASSING * passing + 0.01 * stage
+        if score < best:
+            best = score
+            top = 0
+            for column in range(width):
+                if there[column]:
+                    top = column + 1
+            result = (count, luts, passing, top)
+            found[:count] = made[:count]
+            found[count, 0] = stage
+    return result
 
 
 def compress(
@@ -139,21 +202,20 @@ def compress(
     arrival: int = 0,
 ) -> Value:
     """The sum of the bits of column c times 2 ** c, modulo 2 ** width; latency: as many cycles as `plan` has stages."""
-    there = [list(column) for column in columns] + [[] for _ in range(width - len(columns))]
-    there = there[:width]
     made = plan(tuple(map(len, columns)), family, width, tuple(map(len, late)), arrival)
+    there = [list(columns[c]) if c < len(columns) else [] for c in range(width)]
     for number in range(len(made.stages) + 1):
         if number == arrival:
-            there = [[*one, *more] for one, more in zip(there, [*late, *[[]] * width], strict=False)]
+            there = [[*one, *(late[c] if c < len(late) else ())] for c, one in enumerate(there)]
         if number == len(made.stages):
             break
-        given: list[list[Value]] = [[] for _ in range(2 * width)]
-        for one, count in made.stages[number]:
-            for _ in range(count):
-                bits = [[there[c].pop(0) for _ in range(take)] for c, take in enumerate(one.takes, one.low)]
-                for column, bit in enumerate(_compressed(m, bits, one), one.low):
-                    given[column].append(register(bit) if column < width else bit)
-        there = [[*map(register, left), *new] for left, new in zip(there, given, strict=False)]
+        given: list[list[Value]] = [[] for _ in range(width)]
+        for one in made.stages[number]:
+            bits = [[there[c].pop(0) for _ in range(take)] for c, take in enumerate(one.takes, one.low)]
+            for column, bit in enumerate(_compressed(m, bits, one), one.low):
+                if column < width:
+                    given[column].append(register(bit))
+        there = [[*map(register, left), *new] for left, new in zip(there, given, strict=True)]
     return Cat(*(column[0] if column else Const(0, 1) for column in there[: made.width]))
 
 

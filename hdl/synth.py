@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lutwright.frontend.device import Device
-from lutwright.hdl import yosys
-from lutwright.hdl.block_registers import FAMILIES, absorb
+from lutwright.hdl import block_registers, carry_inputs, yosys
 
 # `-nowidelut`: wide-LUT multiplexers nearly double popcounts on these families.
 COMMANDS: dict[str, str] = {
@@ -23,7 +22,7 @@ COMMANDS: dict[str, str] = {
     "gowin": "synth_gowin -nowidelut -noiopads",
     "xc7": "synth_xilinx -family xc7 -flatten -noiopad -noclkbuf",
 }
-LUTS = {"SB_LUT4": 1, "LUT4": 1, "LUT3": 1, "LUT2": 1, "LUT1": 1, "LUT5": 1, "LUT6": 1}
+LUTS = {"SB_LUT4": 1, "LUT4": 1, "LUT3": 1, "LUT2": 1, "LUT1": 1, "LUT5": 1, "LUT6": 1, "SRL16E": 1, "SRLC32E": 1}
 # Carry cells, and the sites of LUTs that each occupies; the others lie beside LUTs that are counted themselves, but for
 # those of SB_CARRY whose LUT would have no use, as in comparisons.
 CARRIES = {"SB_CARRY": 0, "CCU2C": 2, "ALU": 1, "CARRY4": 0}
@@ -89,15 +88,17 @@ def command(device: Device) -> str:
 def mapped(folder: Path, source: str, top: str, device: Device, kept: Sequence[str] = ()) -> dict[str, Any]:
     """The modules of `folder`/`source`, RTLIL, in the device's cells, as Yosys' JSON; `netlist.json` has them too.
 
-    The modules of the names `kept` stay modules of their own. On ECP5 multiplier blocks have taken their registers in.
+    The modules of the names `kept` stay modules of their own. On ECP5 multiplier blocks have taken registers in, and
+    carry cells LUTs.
     """
     keep = "".join(f"setattr -mod -set keep_hierarchy 1 {module}\n" for module in kept)
     yosys.run(f"read_rtlil {source}\n{keep}{command(device)} -top {top}\nwrite_json netlist.json\n", folder)
     netlist: dict[str, Any] = json.loads((folder / "netlist.json").read_text())
     modules: dict[str, Any] = netlist["modules"]
-    if device.family in FAMILIES:
+    if device.family == "ecp5":
         for module in (top, *kept):
-            absorb(modules[module])
+            block_registers.absorb(modules[module])
+            carry_inputs.absorb(modules[module])
         (folder / "netlist.json").write_text(json.dumps(netlist))
     return modules
 
@@ -109,13 +110,16 @@ def counted(module: dict[str, Any]) -> Resources:
 
 
 def _lone_carries(module: dict[str, Any]) -> int:
-    """The SB_CARRYs that no LUT of the same operands and carry goes with."""
+    """Sites of carries without a LUT of the same operands and carry, and of those that bring a net into a chain."""
 
     def pins(kind: str, names: str) -> Counter[tuple[Any, ...]]:
         cells = (cell["connections"] for cell in module["cells"].values() if cell["type"] == kind)
         return Counter(tuple(cell.get(name, ["0"])[0] for name in names.split()) for cell in cells)
 
-    return (pins("SB_CARRY", "I0 I1 CI") - pins("SB_LUT4", "I1 I2 I3")).total()
+    carries = pins("SB_CARRY", "CI CO")
+    chained = {out for _, out in carries} | {"0", "1"}
+    fed = sum(count for (into, _), count in carries.items() if into not in chained)
+    return fed + (pins("SB_CARRY", "I0 I1 CI") - pins("SB_LUT4", "I1 I2 I3")).total()
 
 
 @contextmanager

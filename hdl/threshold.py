@@ -117,7 +117,8 @@ class ThresholdUnit(Unit):
         """A LUT a bit of each compare, and the memories."""
         width, bits, used, stages = self.i_beats.shape.width, self.stairs.width, self.used, self.stairs.stages
         folds = (self.folds - 1).bit_length()
-        total = Cost(stages * (width + 1) * used + 3 * folds + 6, bits * used + folds + 6, 0, 0, self.i_beats.per_frame)
+        compare = 1 if (self.stairs.levels == -1).all() else stages * (width + 1)  # of a sign there is none
+        total = Cost(compare * used + 3 * folds + 6, bits * used + folds + 6, 0, 0, self.i_beats.per_frame)
         total += rom_cost(self.first_words(), device)
         for stage in range(stages):
             levels = (width if stage else width + self.stairs.flipped) * used

@@ -14,6 +14,7 @@ from lutwright.frontend.device import Family
 from lutwright.frontend.ir import Array, Type
 from lutwright.frontend.nodes import Dense
 from lutwright.hdl import heap
+from lutwright.hdl.engines.lanes import Sum
 from lutwright.hdl.registers import Registers
 from lutwright.hdl.resources import Usage
 
@@ -81,11 +82,17 @@ class BitLanes:
 
     def plan(self, node: Dense, x: Type, lanes: int, family: Family) -> heap.Plan:
         """The heap of a row."""
-        heights, width = self.leaves(node, x, lanes, family).heights, node.type.width + self.shift
+        (least, *others), width = self.leaves(node, x, lanes, family).heights, node.type.width + self.shift
+        heights = (least - self.carries(least, family), *others)
         if not self.residue:
             return heap.plan(heights, family, width)
         late = (1,) * min(width, residue_width(x, lanes))
         return heap.plan(heights, family, width, late, self.arrival(x, lanes, family))
+
+    @staticmethod
+    def carries(height: int, family: Family) -> bool:
+        """Whether a bit of the lowest column, of this height, is left to be the carry in of what adds the sum up."""
+        return family != "xc7" and height > 1
 
     @staticmethod
     def arrival(x: Type, lanes: int, family: Family) -> int:
@@ -98,7 +105,10 @@ class BitLanes:
     def usage(self, node: Dense, x: Type, rows: int, lanes: int, groups: int, family: Family) -> Usage:
         leaves, made = self.leaves(node, x, lanes, family), self.plan(node, x, lanes, family)
         width = node.type.width + self.shift
-        row = Usage(leaves.luts + made.luts, sum(leaves.heights[:width]) + made.registers)
+        carry = self.carries(leaves.heights[0], family)
+        row = Usage(
+            leaves.luts + made.luts + carry, sum(leaves.heights[:width]) + made.registers + carry * len(made.stages)
+        )
         shared = Usage(x.width * self.form_luts(lanes, family), x.width * self.form_registers(lanes, family))
         if self.residue:
             residue = residue_plan(x, lanes, family)
@@ -114,7 +124,7 @@ class BitLanes:
         elements: Sequence[Sequence[Value]],
         codes: Sequence[Sequence[Value]],
         registered: Registers,
-    ) -> list[Value]:
+    ) -> list[Sum]:
         width, each = node.type.width + self.shift, len(codes) // len(elements)
 
         def register(value: Value) -> Value:
@@ -138,8 +148,12 @@ class BitLanes:
                 columns = [
                     [register(bit) for bit in column] for column in self.columns(node, forms, row, family)[:width]
                 ]
-                arrival = self.arrival(x, len(lanes), family)
-                result.append(heap.compress(m, columns, family, width, register, late, arrival if late else 0))
+                carry = columns[0].pop() if self.carries(len(columns[0]), family) else None
+                arrival = self.arrival(x, len(lanes), family) if late else 0
+                total = heap.compress(m, columns, family, width, register, late, arrival)
+                for _ in self.plan(node, x, len(lanes), family).stages if carry is not None else ():
+                    carry = register(carry)
+                result.append((total, carry))
         return result
 
 
@@ -291,5 +305,5 @@ class MaskLanes(BitLanes):
         return [[code[0] & (u ^ code[1]) for u, code in zip(bits, codes, strict=True)] for bits in forms]
 
     def at_zero(self, node: Dense, x: Type, codes: Array) -> Array:
-        values: Array = np.array([0, least(x), 0, (1 << x.width) - 1 - least(x)])[codes]
-        return values
+        values = np.array([0, least(x), 0, (1 << x.width) - 1 - least(x)])
+        return np.take(values, codes).astype(np.int64)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from amaranth import Cat, Module, Mux, Signal, Value
+from amaranth import Array as Choice
+from amaranth import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 
 from lutwright.frontend.device import Family
@@ -20,6 +21,9 @@ from lutwright.hdl.registers import Registers
 from lutwright.hdl.replay import ReplayBuffer
 from lutwright.hdl.rom import concatenated, rom
 from lutwright.hdl.tokens import Stages, pipeline
+
+# Folds whose starts are made of the fold's number in the LUT that adds them.
+IN_LUTS: dict[Family, int] = {"ice40": 4, "ecp5": 4, "gowin": 4, "xc7": 8}
 
 
 @dataclass(frozen=True)
@@ -118,29 +122,48 @@ class FoldedDense(StreamComponent):
             with m.If(tail):
                 m.d.sync += fold.eq(Mux(final, 0, fold + 1))
         flags: Value = Cat(source.valid, source.valid & tail, beat == 0, final, source.payload.last)
+        ways = [(fold, flags)]
         for stage in range(self.before):
-            if stage == self.before - 1:
-                starts = self._constants(m, "starts", self.start_words(), self.pe * self.width, fold, advance)
-            fold = registered(fold, f"fold{stage}")
-            flags = registered(flags, f"flags{stage}", data=False)
+            fold, flags = registered(fold, f"fold{stage}"), registered(flags, f"flags{stage}", data=False)
+            ways.append((fold, flags))
         there, done, first, final, last = flags
 
         bits, lanes = self.weight_bits, self.per_row
         if self.lanes.fetch:
             address = registered(address, "address")
-        words = self._constants(m, "weights", self.weight_words(), self.pe * lanes * bits, address, advance)
+        words = self.weight_words()
+        words = words[:1] if len(set(words)) == 1 else words
+        stored = rom(m, "weights", words, self.pe * lanes * bits, address, advance)
         data = registered(source.payload.data.as_value(), "elements")
         elements = [data.word_select(lane, self.x.width) for lane in range(self.simd)]
-        codes = [words.word_select(lane, bits) for lane in range(self.pe * lanes)]
+        codes = [stored.word_select(lane, bits) for lane in range(self.pe * lanes)]
         groups, rows = _split(elements, lanes), _split(codes, lanes)
         sums = self.lanes.sums(m, self.node, self.x, self.family, groups, rows, registered)
+        starts = self._starts(m, ways, advance, registered)
         spare = self.folds * self.pe - len(self.node.weight)
-        for row, total in enumerate(sums):
+        for row, (total, carry) in enumerate(sums):
             start = starts.word_select(row, self.width)
             y = Signal(self.width, name=f"y{row}", reset_less=True)
             m.d.comb += self.o.payload.data[row].eq(y[self.lanes.shift :])
+            added: Value = start
+
+            def plus(value: Value, total: Value = total, carry: Value | None = carry) -> Value:
+                if carry is None:
+                    return total + value
+                return (Cat(Const(1, 1), total) + Cat(carry, value))[1:]  # the lowest bits carry the third one in
+
+            if self.restarts:
+                init = int(self.start_folds()[0, row]) if self.constant else 0
+                kept = Signal(self.width, name=f"kept{row}", init=init)
+                added = kept if self.constant else kept | start
+                with m.If(advance & there):
+                    m.d.sync += kept.eq(plus(added))
+                with m.If(advance & done):  # by itself and last, so that synthesis makes it the registers' reset
+                    m.d.sync += kept.eq(init)
+            elif self.sf > 1:
+                added = Mux(first, start, y)
             with m.If(advance & there):
-                m.d.sync += y.eq(total + (Mux(first, start, y) if self.sf > 1 else start))
+                m.d.sync += y.eq(plus(added))
                 if row >= self.pe - spare:  # there is no such row in the last fold
                     with m.If(final):
                         m.d.sync += y.eq(0)
@@ -150,10 +173,31 @@ class FoldedDense(StreamComponent):
         ]
         return m
 
-    @staticmethod
-    def _constants(m: Module, name: str, words: list[int], width: int, address: Value, enable: Value) -> Value:
-        """`words[address]`, one enabled cycle later."""
-        return rom(m, name, words[:1] if len(set(words)) == 1 else words, width, address, enable)
+    @property
+    def constant(self) -> bool:
+        """Whether all folds start alike."""
+        starts = self.start_folds()
+        return bool((starts == starts[0]).all())
+
+    @property
+    def restarts(self) -> bool:
+        """Whether accumulators go back to their start by a reset, beside registers that hold the result.
+
+        In the place of a multiplexer before the adder, which xc7 has room for in the adder's LUTs, and ECP5 for one of
+        two inputs.
+        """
+        return self.sf > 1 and (self.family == "ecp5" or (self.constant and self.family != "xc7"))
+
+    def _starts(self, m: Module, ways: list[tuple[Value, Value]], advance: Value, registered: Registers) -> Value:
+        """The starts beside the sums, 0 where they are not for a first beat if accumulators restart."""
+        words, width, late = self.start_words(), self.pe * self.width, self.restarts and not self.constant
+        if self.constant:
+            return Const(words[0], width)
+        if self.folds <= IN_LUTS[self.family]:
+            word: Value = Choice(Const(word, width) for word in words)[ways[-1 - late][0]]
+        else:
+            word = rom(m, "starts", words, width, ways[-2 - late][0], advance)
+        return registered(Mux(ways[-2][1][2], word, 0), "start") if late else word
 
 
 def _split(values: list[Value], lanes: int) -> list[list[Value]]:

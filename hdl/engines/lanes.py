@@ -13,6 +13,9 @@ from lutwright.frontend.nodes import Dense
 from lutwright.hdl.registers import Registers
 from lutwright.hdl.resources import Usage
 
+Sum = tuple[Value, Value | None]
+"""A number and, or not, one more bit to add."""
+
 
 class Lanes(Hashable, Protocol):
     """SIMD weights times SIMD elements, summed, for each of some rows.
@@ -54,5 +57,5 @@ class Lanes(Hashable, Protocol):
         elements: Sequence[Sequence[Value]],
         codes: Sequence[Sequence[Value]],
         registered: Registers,
-    ) -> list[Value]:
+    ) -> list[Sum]:
         """The sum of each row of `codes` [rows][lanes] times its share of `elements` [groups][lanes]."""

@@ -12,6 +12,7 @@ from lutwright.frontend.ir import Array, Type
 from lutwright.frontend.nodes import Dense
 from lutwright.hdl.arith import adder_tree, tree, tree_depth, typed
 from lutwright.hdl.block_registers import FAMILIES
+from lutwright.hdl.engines.lanes import Sum
 from lutwright.hdl.registers import Registers
 from lutwright.hdl.resources import Usage
 
@@ -69,7 +70,7 @@ class ProductLanes:
         elements: Sequence[Sequence[Value]],
         codes: Sequence[Sequence[Value]],
         registered: Registers,
-    ) -> list[Value]:
+    ) -> list[Sum]:
         def twice(value: Value, name: str) -> Value:
             return registered(registered(value, name), name)
 
@@ -83,5 +84,5 @@ class ProductLanes:
                 product = Signal(self.shape(node, x), name=f"product{row}")
                 m.d.comb += product.eq(element * weight)
                 products.append(twice(product, "product"))
-            result.append(adder_tree(m, products, lambda value: registered(value, "sum"), FIRST))
+            result.append((adder_tree(m, products, lambda value: registered(value, "sum"), FIRST), None))
         return result

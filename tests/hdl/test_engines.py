@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 import numpy as np
@@ -17,7 +18,7 @@ from lutwright.hdl.timing import measure, simulate
 
 from .harness import run
 
-DEVICE = device("ecp5-85k")
+DEVICE = device(os.environ.get("DEV", "ecp5-85k"))
 Kind = tuple[str, int, int, Sequence[int]]
 Case = tuple[Kind, int, int, tuple[int, ...], str]
 KINDS: list[Kind] = [
