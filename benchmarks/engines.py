@@ -58,7 +58,8 @@ CASES = {
     "1x4 bit 32x32": Case("addsub", (-1, 1), (0, 15), Folding(32, 32), 0, FINN.format(10.8, 12.7)),
     "ternary x4 bit 32x32": Case("addsub", (-1, 0, 1), (0, 15), Folding(32, 32), 0, ""),
     "4x4 bit 8x8": Case("multiply", range(-8, 8), (0, 15), Folding(8, 8), 0, FINN.format(36, 29)),
-    "shift 16x16": Case("multiply", (-4, -2, -1, 0, 1, 2, 4), (0, 15), Folding(16, 16), 0, ""),
+    "shift 16x16": Case("shift", (-4, -2, -1, 0, 1, 2, 4), (0, 15), Folding(16, 16), 0, ""),
+    "multiply 16x16": Case("multiply", (-4, -2, -1, 0, 1, 2, 4), (0, 15), Folding(16, 16), 0, ""),
 }
 
 

@@ -31,10 +31,10 @@ def lower(graph: Graph) -> Graph:
 
 
 def margins(graph: Graph) -> Graph:
-    """The same function, for hardware: where one threshold a channel is all that reads a Dense, that computes the margin.
+    """The same function, for hardware: a Dense that is read by one threshold a channel alone gives y - threshold.
 
-    It is y - threshold. The answer is its sign then, and nothing is compared; thresholds join the biases. A channel that falls where others
-    rise has its weights negated. Such a Dense keeps its name, but not its meaning.
+    The answer is its sign then, and nothing is compared; thresholds join the biases. A channel that falls has its
+    weights negated. Such a Dense keeps its name, but not its meaning.
     """
 
     def rewrite(node: Node, emitted: Emitted) -> tuple[Node, ...]:

@@ -54,10 +54,10 @@ def _of_two(lut: dict[str, Any]) -> tuple[tuple[Bit, Bit], dict[tuple[int, int],
     free = [pin for pin in INPUTS if isinstance(nets[pin], int)]
     if len(free) != 2:
         return None
-    init, values = int(lut["parameters"]["INIT"], 2), {}
-    for bits in product((0, 1), repeat=2):
-        given = dict(zip(free, bits, strict=True))
-        values[bits] = (
+    init, values = int(lut["parameters"]["INIT"], 2), dict[tuple[int, int], int]()
+    for one, two in product((0, 1), repeat=2):
+        given = dict(zip(free, (one, two), strict=True))
+        values[one, two] = (
             init >> sum(given.get(pin, int(nets[pin] == "1")) << place for place, pin in enumerate(INPUTS)) & 1
         )
     return (nets[free[0]], nets[free[1]]), values

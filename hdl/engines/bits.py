@@ -293,7 +293,8 @@ class MaskLanes(BitLanes):
         return 2
 
     def codes(self, node: Dense) -> Array:
-        return (node.own != 0) + 2 * (node.own < 0).astype(np.int64)
+        codes: Array = (node.own != 0) + 2 * (node.own < 0).astype(np.int64)
+        return codes
 
     def forms(self, bits: Sequence[Value], family: Family) -> list[Value]:
         return list(bits)
@@ -305,5 +306,6 @@ class MaskLanes(BitLanes):
         return [[code[0] & (u ^ code[1]) for u, code in zip(bits, codes, strict=True)] for bits in forms]
 
     def at_zero(self, node: Dense, x: Type, codes: Array) -> Array:
-        values = np.array([0, least(x), 0, (1 << x.width) - 1 - least(x)])
-        return np.take(values, codes).astype(np.int64)
+        complement = (1 << x.width) - 1 - least(x)
+        values: Array = (codes & 1) * np.where(codes & 2, complement, least(x))
+        return values

@@ -11,7 +11,7 @@ from lutwright.frontend.device import Device, Family
 from lutwright.frontend.ir import Array
 from lutwright.hdl.arith import LEVELS_PER_REGISTER, tree
 from lutwright.hdl.engines.base import Cost
-from lutwright.hdl.engines.folded import FoldedDense
+from lutwright.hdl.engines.folded import IN_LUTS, FoldedDense
 from lutwright.hdl.engines.spatial_dense import SpatialDense
 from lutwright.hdl.resources import Usage, ram, rom
 
@@ -33,9 +33,21 @@ SPATIAL: dict[Family, Logic] = {
 }
 
 
-# LUT sites of a bit of an accumulator with its multiplexer, and of a counter.
-ACCUMULATOR: dict[Family, float] = {"ice40": 2, "ecp5": 2, "gowin": 2, "xc7": 1}
-COUNTER: dict[Family, float] = {"ice40": 2, "ecp5": 2.2, "gowin": 2.4, "xc7": 1}
+COUNTER: dict[Family, float] = {"ice40": 2, "ecp5": 2.2, "gowin": 2.4, "xc7": 1}  # LUT sites of a counter's bit
+
+
+def accumulators(dense: FoldedDense, family: Family) -> Usage:
+    """Adders, what chooses between the start and the sum so far, and the starts' table."""
+    bits = dense.pe * dense.width
+    adders = dense.pe * (dense.width + dense.width % 2) if family == "ecp5" else bits
+    chosen = bits if dense.sf > 1 and not dense.restarts and family != "xc7" else 0
+    usage = Usage(adders + chosen, bits * (1 + dense.restarts))
+    if dense.constant:
+        return usage
+    late = varying(dense.start_folds()) * dense.restarts  # registers that are 0 after a first beat
+    if dense.folds <= IN_LUTS[family]:
+        return usage + Usage(ffs=min(late, 1 << dense.folds))
+    return usage + rom(dense.folds, varying(dense.start_folds()), family) + Usage(ffs=late)
 
 
 def control(dense: FoldedDense, family: Family) -> Usage:
@@ -65,10 +77,8 @@ def folded_cost(dense: FoldedDense, device: Device) -> Cost:
     family, x, lanes = device.family, dense.i_beats.type, dense.lanes
     usage = control(dense, family)
     usage += lanes.usage(dense.node, x, dense.pe, dense.per_row, dense.parallel, family)
-    added = ACCUMULATOR[family] if dense.sf > 1 else 1
-    usage += Usage(added * dense.pe * dense.width, dense.pe * dense.width + dense.simd * x.width)
+    usage += accumulators(dense, family) + Usage(ffs=dense.simd * x.width)
     usage += rom(dense.folds * dense.sf, varying(dense.weight_folds()), family)
-    usage += rom(dense.folds, varying(dense.start_folds()), family)
     if dense.nf > 1:
         usage += ram(2 << (dense.sf - 1).bit_length(), dense.simd * x.width, family)
     return Cost(round(usage.luts), round(usage.ffs), usage.brams, usage.dsps, x.vectors * dense.folds * dense.sf)

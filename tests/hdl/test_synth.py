@@ -23,13 +23,21 @@ def cell(kind: str, **nets: int | str) -> dict[str, Any]:
 
 def test_a_carry_without_its_lut_takes_a_site() -> None:
     cells = {
-        "sum": cell("SB_LUT4", I0="0", I1=2, I2=3, I3=4, O=5),
-        "beside": cell("SB_CARRY", I0=2, I1=3, CI=4, CO=6),
-        "again": cell("SB_CARRY", I0=2, I1=3, CI=4, CO=7),
+        "sum": cell("SB_LUT4", I0="0", I1=2, I2=3, I3="0", O=5),
+        "beside": cell("SB_CARRY", I0=2, I1=3, CI="0", CO=6),
+        "again": cell("SB_CARRY", I0=2, I1=3, CI="0", CO=7),
         "alone": cell("SB_CARRY", I0=2, I1=3, CI=6, CO=8),
     }
     found = counted({"cells": cells})
     assert (found.lut, found.carry, found.sites) == (1, 3, 3)
+
+
+def test_a_net_that_enters_a_chain_takes_a_site() -> None:
+    cells = {
+        "sum": cell("SB_LUT4", I0="0", I1=2, I2=3, I3=4, O=5),
+        "beside": cell("SB_CARRY", I0=2, I1=3, CI=4, CO=6),
+    }
+    assert counted({"cells": cells}).sites == 2
 
 
 @pytest.mark.parametrize(
