@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from amaranth import Cat, Shape, Value
@@ -56,27 +56,44 @@ class Product:
         bits: int = self.x_low * self.factor.width + self.factor_low * self.core[0]
         return bits
 
-    def levels(self) -> Iterator[tuple[list[Addend], int]]:
-        """What each level of registers holds, and the bits of the adders before it."""
-        x_low, (width, factor_width) = self.x_low, self.core
-        row = [Addend(bit, bit + self.factor.width) for bit in range(x_low)]
-        row += [Addend(x_low + bit, x_low + bit + width) for bit in range(self.factor_low)]
-        row.append(Addend(0, self.term.width, term=True))
+    def operands(self, factor: int | None = None) -> tuple[int, int]:
+        """Bits of what the multiplier takes: of x, and of the factor, or of a constant one without its last zeros."""
+        x, upper = self.core
+        if factor is not None:
+            odd = factor >> self.factor_low
+            odd //= (odd & -odd) or 1
+            upper = (odd if odd >= 0 else ~odd).bit_length() + self.factor.signed
+        return x + (self.factor.signed and not self.x.signed), upper + (self.x.signed and not self.factor.signed)
+
+    def levels(self, factor: int | None = None) -> Iterator[tuple[list[Addend], int]]:
+        """What each level of registers holds, and the bits of the adders before it.
+
+        `factor`: a constant one, whose zeros have no rows.
+        """
+        x_low, (width, factor_width), wide = self.x_low, self.core, self.factor.width
+        if factor is not None:
+            factor_width, wide = abs(factor >> self.factor_low).bit_length(), abs(factor).bit_length()
         low = x_low + self.factor_low
-        core = Addend(low, min(self.bits, low + width + factor_width))
+        core = Addend(low, min(self.bits, low + width + factor_width)) if factor_width else None
+        row = [Addend(bit, bit + wide) if wide else None for bit in range(x_low)]
+        for bit in range(self.factor_low):
+            there = factor is None or factor >> bit & 1
+            row.append(Addend(x_low + bit, x_low + bit + width) if there else None)
+        row.append(Addend(0, self.term.width, term=True))
         for _ in range(self.depth - 1):
             row, adders = self._paired(row)
-            yield [core, *row], adders
-        yield self._paired([core, *row])
+            yield [part for part in (core, *row) if part], adders
+        row, adders = self._paired([core, *row])
+        yield [part for part in row if part], adders
 
-    def _paired(self, row: list[Addend]) -> tuple[list[Addend], int]:
+    def _paired(self, row: Sequence[Addend | None]) -> tuple[list[Addend | None], int]:
         """The sums of two each, and the bits of their adders."""
-        pairs = [row[start : start + 2] for start in range(0, len(row), 2)]
-        sums = [self._added(pair) for pair in pairs]
+        pairs = [[part for part in row[start : start + 2] if part] for start in range(0, len(row), 2)]
+        sums = [self._added(pair) if pair else None for pair in pairs]
         return sums, sum(
             added.high - max(part.low for part in pair)
             for added, pair in zip(sums, pairs, strict=True)
-            if len(pair) == 2
+            if added and len(pair) == 2
         )
 
     def _added(self, pair: list[Addend]) -> Addend:

@@ -88,38 +88,56 @@ class RequantizeUnit(Unit):
         """In each lane a multiplier, rows of adders and a clip; the constants, the corrections; a counter of folds."""
         form, used = self.form, self.used
         words, folds = self.words(), (self.i_beats.per_vector - 1).bit_length()
-        levels, (core_x, core_factor) = list(self.product.levels()), self.product.core
-        luts: float = sum(adders for _, adders in levels) + CLIP * self.level_bits
-        many = bool((form.factor != form.factor[0]).any())
-        luts += self.product.row_bits * many
-        if len(words) == 1:  # what lies below a constant's lowest one needs no adder
-            term = int(form.term[0])
-            luts -= (term & -term).bit_length() - 1 if term else self.terms.width
-        dsp = dsp_blocks(core_x, core_factor, device.family) if device.dsps != 0 else 0
-        if core_factor > 1 and not dsp:  # a factor for all is a sum of shifted ones
-            luts += PRODUCT * core_x * core_factor if many else core_x * (signed_digits(int(form.factor[0])) - 1)
-        ffs = 2 * self.i_beats.type.width + self.o_beats.type.width
-        ffs += sum(part.bits for parts, _ in levels for part in parts if not part.term)
-        if dsp and device.family in FAMILIES and not self.product.row_bits:  # the block holds the factor's
-            ffs -= self.i_beats.type.width
+        if len(words) == 1:
+            constants = zip(self.by_fold(form.factor)[0].tolist(), self.by_fold(form.term)[0].tolist(), strict=True)
+            lanes = [self._lane(device, factor, term) for factor, term in constants]
+        else:
+            lanes = [self._lane(device)] * used
+        luts, ffs, dsps = (sum(parts) for parts in zip(*lanes, strict=True))
         # Bits of constants that are alike in all folds are alike in all registers behind them too.
         split = used * self.factors.width
         terms = columns([word >> split for word in words])
-        shared = varying(words).bit_count() + terms * sum(part.term for parts, _ in levels for part in parts)
+        shared = varying(words).bit_count()
+        shared += terms * sum(part.term for parts, _ in self.product.levels() for part in parts)
         if form.slack:
-            luts += form.slack * form.shift + self.level_bits
-            ffs += (2 + self.tables_held) * (self.level_bits + form.slack) + self.tables_held * self.late_bits
             shared += columns([word & ((1 << split) - 1) for word in words]) * self.product.depth
-        else:
-            ffs -= form.shift
         spare = self.i_beats.per_vector * used > self.i_beats.type.channels
         if len(words) == 1 and len(form.late) == 1 and not spare:
             folds = 0  # nothing asks for it
         shared += (2 + spare) * self.depth + folds
         if len(form.late) > 1:
             shared += folds * (self.depth - 2 - self.tables_held)
-        total = Cost(round(used * luts) + 2 * folds + 4, used * ffs + shared, 0, used * dsp, self.i_beats.per_frame)
+        total = Cost(round(luts) + 2 * folds + 4, ffs + shared, 0, dsps, self.i_beats.per_frame)
         return sum((_sparse_cost(table, device) for table in self.tables), total + rom_cost(words, device))
+
+    def _lane(self, device: Device, factor: int | None = None, term: int = 0) -> tuple[float, int, int]:
+        """LUTs, registers and multiplier blocks of a lane without its constants; or of one with a constant factor."""
+        form, (x, bits) = self.form, self.product.operands(factor)
+        if factor == 0:  # and so is all behind it
+            return 0, 0, 0
+        levels = list(self.product.levels(factor))
+        luts: float = sum(adders for _, adders in levels) + CLIP * self.level_bits
+        multiplies = self.product.core[1] > 1
+        if factor is None:
+            luts += self.product.row_bits
+        else:  # what lies below a constant's lowest one needs no adder
+            luts -= (term & -term).bit_length() - 1 if term else self.terms.width
+            upper = abs(factor >> self.product.factor_low)
+            multiplies = upper & (upper - 1) != 0
+        dsp = dsp_blocks(x, bits, device.family) if multiplies and device.dsps != 0 else 0
+        if multiplies and not dsp:  # a constant factor is a sum of shifted ones
+            core_x, core_factor = self.product.core
+            luts += PRODUCT * core_x * core_factor if factor is None else core_x * (signed_digits(upper) - 1)
+        ffs = 2 * self.i_beats.type.width + self.o_beats.type.width
+        ffs += sum(part.bits for parts, _ in levels for part in parts if not part.term)
+        if dsp and device.family in FAMILIES and not self.product.row_bits:  # the block holds the factor's
+            ffs -= self.i_beats.type.width
+        if form.slack:
+            luts += form.slack * form.shift + self.level_bits
+            ffs += (2 + self.tables_held) * (self.level_bits + form.slack) + self.tables_held * self.late_bits
+        else:
+            ffs -= form.shift
+        return luts, ffs, dsp
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

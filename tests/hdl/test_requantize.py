@@ -7,10 +7,13 @@ from functools import partial
 import numpy as np
 import pytest
 
+from lutwright.frontend.device import device
 from lutwright.frontend.ir import Array, Input, Type
 from lutwright.frontend.nodes import Threshold
+from lutwright.hdl.emit import rtlil
 from lutwright.hdl.fixed_point import fixed_point
 from lutwright.hdl.requantize import RequantizeUnit
+from lutwright.hdl.synth import resources
 
 from .checks import STALLS, check
 from .harness import run
@@ -77,3 +80,24 @@ def test_corrections_by_hand(per_tensor: bool, mixed: bool) -> None:
     assert form is not None and form.slack == 2
     for lanes in (1, 4):
         check_around(node, x, lanes, (0.3, 0.3), seed=1)
+
+
+LARGE = (3, -(2**18), 2**18 - 1, 255, 2)  # factors of 24 bits
+
+
+@pytest.mark.parametrize(("lanes", "name", "blocks"), [(1, "ice40-up5k", 3), (3, "ice40-up5k", 7), (3, "ecp5-25k", 3)])
+def test_blocks_are_those_of_operands_with_their_signs(lanes: int, name: str, blocks: int) -> None:
+    """Beside a signed x a factor has a sign too; those of constants have no more bits than they need."""
+    assert RequantizeUnit(*even(*LARGE), lanes).cost(device(name)).dsps == blocks
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["ice40-up5k", "ecp5-25k", "gw2a-18"])
+@pytest.mark.parametrize("lanes", [1, 3])
+def test_cost_is_that_of_synthesis(lanes: int, name: str) -> None:
+    """With all channels at once too, where each lane has constants of its own."""
+    dut, chip = RequantizeUnit(*even(*LARGE), lanes), device(name)
+    cost, found = dut.cost(chip), resources(rtlil(dut, "top"), "top", chip)
+    assert (cost.brams, cost.dsps) == (found.bram, found.dsp)
+    assert cost.luts == pytest.approx(found.sites, rel=0.2)
+    assert cost.ffs == pytest.approx(found.ff, rel=0.2)
