@@ -18,18 +18,22 @@ from lutwright.hdl.resources import Usage, ram, rom
 
 @dataclass(frozen=True)
 class Logic:
-    """LUT sites for a full adder of one-bit terms, for a bit of another adder. Fits to Yosys 0.70."""
+    """LUT sites for a bit of an element's complement, a full adder of one-bit terms, a bit of another adder.
 
+    Fits to Yosys 0.70.
+    """
+
+    complement: float
     full_adder: float
     adder: float
 
 
-# Weights that are wired in, so that synthesis simplifies.
+# Weights that are wired in, so that synthesis simplifies. Complements take LUTs before carries, but on xc7.
 SPATIAL: dict[Family, Logic] = {
-    "ice40": Logic(0.6, 1),
-    "ecp5": Logic(1.25, 1.1),
-    "gowin": Logic(1.4, 1.1),
-    "xc7": Logic(0.65, 0.63),
+    "ice40": Logic(1, 0.6, 1),
+    "ecp5": Logic(1, 1.25, 1.1),
+    "gowin": Logic(1, 1.4, 1.1),
+    "xc7": Logic(0, 0.65, 0.63),
 }
 
 
@@ -97,7 +101,9 @@ def spatial_usage(dense: SpatialDense, family: Family) -> Usage:
     # Rows of one-bit terms begin with full adders of few kinds, which synthesis builds once.
     threes = {plane[start : start + 3] for plane in planes for start in range(0, len(plane) - 2, 3)} if one_bit else ()
     fit, trees = SPATIAL[family], (*sums.values(), *rows)
-    luts = fit.full_adder * len(threes) + fit.adder * sum(there.adder_bits for there in trees)
+    complements = set[int]() if one_bit else {column for plane in planes for column, flip in plane if flip}
+    luts = fit.complement * len(complements) * bits + fit.full_adder * len(threes)
+    luts += fit.adder * sum(there.adder_bits for there in trees)
     return Usage(luts, sum(there.register_bits for there in trees) + 2 * dense.depth)
 
 

@@ -14,7 +14,7 @@ from lutwright.hdl.emit import rtlil
 from lutwright.hdl.engines.base import Folding
 from lutwright.hdl.engines.multiply import dsp_blocks
 from lutwright.hdl.engines.registry import engines
-from lutwright.hdl.synth import counted, synthesize
+from lutwright.hdl.synth import counted, resources, synthesize
 
 
 def cell(kind: str, **nets: int | str) -> dict[str, Any]:
@@ -77,3 +77,32 @@ def test_blocks_of_layers_are_those_of_synthesis(
     part = built.build(node, source.type, Folding(pe, simd), chip)
     found = synthesize(rtlil(part, "top"), "top", chip).total
     assert (found.bram, found.dsp) == (cost.brams, cost.dsps)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["ice40-up5k", "ecp5-25k", "gw2a-18"])
+@pytest.mark.parametrize(
+    ("engine", "groups", "columns", "fold"),
+    [
+        ("multiply", 8, 9, "8x72"),  # all weights at once: constants
+        ("multiply", 8, 9, "4x36"),
+        ("multiply", 8, 9, "2x18"),
+        ("spatial", 5, 25, "5x125"),  # few rows share a complement
+    ],
+)
+def test_luts_of_grouped_layers_are_near_those_of_synthesis(
+    engine: str, groups: int, columns: int, fold: str, name: str
+) -> None:
+    rng, ends = np.random.default_rng(0), (-128, 127) if engine == "spatial" else (-8, 7)
+    weight = np.zeros((groups, groups, columns), np.int64)
+    weight[range(groups), range(groups)] = rng.integers(
+        *((-2, 2) if engine == "spatial" else (-8, 8)), (groups, columns)
+    )
+    source = Input("x", (), Type((groups * columns,), *ends))
+    node = Dense.of("dense", source, weight.reshape(groups, -1), rng.integers(-300, 300, groups))
+    folding, chip = Folding(*map(int, fold.split("x"))), device(name)
+    part = engines()[engine].build(node, source.type, folding, chip)
+    found = resources(rtlil(part, "top"), "top", chip)
+    cost = engines()[engine].cost(node, source.type, folding, chip)
+    assert cost.luts == pytest.approx(found.sites, rel=0.25)
+    assert cost.ffs == pytest.approx(found.ff, rel=0.25)
