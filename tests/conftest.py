@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 
 from lutwright.testbenches.cocotb_run import Simulator
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Verilator's makefiles compile by `objcache`, where there is no ccache: most of a build is Verilator's runtime."""
+    if getattr(config, "cache", None) and not hasattr(config, "workerinput"):  # the workers of xdist inherit it
+        script, folder = Path(__file__).with_name("objcache.py"), config.cache.mkdir("objects")
+        os.environ.setdefault("OBJCACHE", shlex.join([sys.executable, "-IS", str(script), str(folder)]))
 
 
 @pytest.fixture(scope="session")
