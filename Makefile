@@ -23,10 +23,10 @@ lint: $(VENV)/.installed
 	$(BIN)/mypy -p lutwright
 
 quick: $(VENV)/.installed
-	$(BIN)/pytest -q -n auto -m 'not slow'
+	$(BIN)/pytest -q -n auto --dist worksteal -m 'not slow'
 
 slow: $(VENV)/.installed
-	$(BIN)/pytest -q -n 2 -m slow
+	$(BIN)/pytest -q -n 2 --dist worksteal -m slow
 
 test: lint quick slow
 

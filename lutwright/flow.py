@@ -41,6 +41,7 @@ REPORT_VERSION = 1
 TOP = "network"
 PROOF_FRAMES = 32  # random frames that a build without samples is proved on
 PROOF_STALLS = (0.2, 0.2)
+MANY_CYCLES = 1_000_000  # that are worth an optimized simulator
 
 __all__ = ["Facts", "Options", "build", "compile_model", "inspect", "program", "run", "simulate", "synth"]
 
@@ -231,7 +232,10 @@ def _simulated(
     def report(done: int, total: int, speed: float) -> None:
         progress(stage, done, total, f"at {speed:,.0f} cycles/s")
 
-    return stream_frames(verilog, TOP, *beats, frames, stalls=stalls, frame_cycles=_frame_cycles(made), report=report)
+    return stream_frames(
+        verilog, TOP, *beats, frames, stalls=stalls, frame_cycles=_frame_cycles(made),
+        optimize=made.timing.interval * len(x) > MANY_CYCLES, report=report,
+    )  # fmt: skip
 
 
 def _speed(ran: Simulation) -> Facts:

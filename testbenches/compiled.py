@@ -21,7 +21,9 @@ from lutwright.testbenches.runner import Simulation, Speed
 from lutwright.testbenches.words import lasts, pack_words, unpack_words, word_count
 
 FRAMES_EACH = 4  # frames of a process at the least
-OPTIMIZE = "-O1"  # of the C++ compiler: -O2 and more build longer and run no faster, on every network measured
+# Of the C++ compiler. -O2 and more build longer and run no faster, on every network measured; -O0 builds large networks
+# three times as fast as -O1, and a million cycles take as much longer as that saves.
+OPTIMIZE, HURRY = "-O1", "-O0"
 BROKEN = {3: "hung: no beat came in or out within {} cycles", 4: "o_valid or o_payload changed before o_ready"}
 POLL = 0.2  # seconds
 
@@ -39,20 +41,21 @@ def stream_frames(
     seed: int = 0,
     frame_cycles: int = 100_000,
     processes: int | None = None,
+    optimize: bool = True,
     report: Report = lambda done, total, speed: None,
 ) -> Simulation:
     """Run `samples` [n, *i_beats.type.shape] through the module `top` with the ports of `lutwright.hdl.emit`.
 
     `stalls`: the probability that the source or the sink stalls in a cycle; `frame_cycles`: how many cycles may move no
     beat, in which the module counts as hung, and twice and more so many with stalls; `processes`: that share the
-    samples, one each at the least (None: one a processor); `report` gets the samples done and in all, and cycles a
-    second.
+    samples, one each at the least (None: one a processor); `optimize`: whether a faster simulation is worth a longer
+    build; `report` gets the samples done and in all, and cycles a second.
     Raises ToolError if the module hangs, breaks a rule of streams, or marks `last` in the wrong place.
     """
     with tempfile.TemporaryDirectory(prefix="lutwright-") as name:
         folder = Path(name)
         started = time.monotonic()
-        bench = _build(verilog, top, folder)
+        bench = _build(verilog, top, folder, OPTIMIZE if optimize else HURRY)
         built = time.monotonic()
         share = min(processes, len(samples)) if processes else min(os.cpu_count() or 1, len(samples) // FRAMES_EACH)
         parts = np.array_split(samples, max(1, share))
@@ -80,13 +83,13 @@ def stream_frames(
     )  # fmt: skip
 
 
-def _build(verilog: str, top: str, folder: Path) -> Path:
+def _build(verilog: str, top: str, folder: Path, optimize: str) -> Path:
     """The program of `stream_main.cpp` around the module."""
     (folder / "dut.v").write_text(with_files(verilog, folder))
     # What has no initial value is drawn at random.
     options = ["-O3", "--x-assign", "fast", "--x-initial", "unique", "--noassert", "--no-timing", "-Wno-fatal"]
     command = ["verilator", "--cc", "--exe", "--build", "-j", "0", *options, "-Wno-lint", "-Wno-style"]
-    command += ["-MAKEFLAGS", f"OPT_FAST={OPTIMIZE}", "--prefix", "Vdut", "--top-module", top, "-Mdir", "built"]
+    command += ["-MAKEFLAGS", f"OPT_FAST={optimize}", "--prefix", "Vdut", "--top-module", top, "-Mdir", "built"]
     command += ["dut.v", str(Path(__file__).with_name("stream_main.cpp"))]
     if watched(command, folder, environment("verilator"), "verilator"):
         raise ToolError(f"verilator must build the simulator without an error, but:\n{log_tail(folder / LOG)}")

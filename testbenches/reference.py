@@ -3,18 +3,33 @@
 from __future__ import annotations
 
 import warnings
+from functools import lru_cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 from numpy.typing import NDArray
+from qonnx.core import onnx_exec
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.core.onnx_exec import execute_onnx
 from qonnx.transformation.infer_shapes import InferShapes
 
 from lutwright.errors import Mismatch
 from lutwright.frontend.model import Model, compare_reference, compare_tensor
+
+
+@lru_cache(256)
+def _session(model: bytes) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(model, options)
+
+
+# The executor makes a session with threads for every node and sample, which is most of its time: now one for a node.
+onnx_exec.rt = SimpleNamespace(InferenceSession=_session)
 
 
 def prepared(model: onnx.ModelProto | Path) -> ModelWrapper:

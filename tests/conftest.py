@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 
 from lutwright.testbenches.cocotb_run import Simulator
+
+LONG = ("test_networks", "test_random_hardware", "test_conformance")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Verilator's makefiles compile by `objcache`, where there is no ccache: most of a build is Verilator's runtime."""
+    if getattr(config, "cache", None) and not hasattr(config, "workerinput"):  # the workers of xdist inherit it
+        script, folder = Path(__file__).with_name("objcache.py"), config.cache.mkdir("objects")
+        os.environ.setdefault("OBJCACHE", shlex.join([sys.executable, "-IS", str(script), str(folder)]))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes a minute begins first, so that all workers end together."""
+    items.sort(key=lambda item: item.path.stem not in LONG)
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from lutwright.hdl.engines.base import Folding
 from lutwright.hdl.network import Network
 
 from .checks import check
-from .harness import run
+from .harness import Bench
 from .memories import Memories
 from .networks import DEVICE, drawn, random_network, threshold
 
@@ -41,7 +41,8 @@ def test_timing(seed: int) -> None:
     network = Network(graph, plan)
     timing = network.timing()
     samples = drawn(network.i_beats.type, 24, seed)
-    alone, many = run(network, samples[:1]), run(network, samples)
+    bench = Bench(network)
+    alone, many = bench.run(samples[:1]), bench.run(samples)
     assert timing.latency == alone.last_out[0] - alone.first_in[0]
     steps = np.diff(many.last_out)[12:]
     assert timing.interval == -(-int(steps.sum()) // len(steps)), f"seed {seed}: {steps}"
