@@ -23,10 +23,11 @@ Columns = list[list[Value]]
 
 @dataclass(frozen=True)
 class Leaves:
-    """What the lanes of a row put into the heap: bits by column, in so many LUTs."""
+    """What the lanes of a row put into the heap: bits by column, in so many LUTs, or fewer for weights wired in."""
 
     heights: heap.Heights
     luts: float
+    wired: float = 0
 
 
 class BitLanes:
@@ -102,7 +103,7 @@ class BitLanes:
     def depth(self, node: Dense, x: Type, lanes: int, family: Family) -> int:
         return 2 + len(self.plan(node, x, lanes, family).stages)
 
-    def usage(self, node: Dense, x: Type, rows: int, lanes: int, groups: int, family: Family) -> Usage:
+    def usage(self, node: Dense, x: Type, rows: int, lanes: int, groups: int, family: Family, wired: bool) -> Usage:
         leaves, made = self.leaves(node, x, lanes, family), self.plan(node, x, lanes, family)
         width = node.type.width + self.shift
         carry = self.carries(leaves.heights[0], family)
@@ -231,7 +232,7 @@ class SignLanes(BitLanes):
         for plane in range(planes):
             heights[plane : plane + x.width] += same
             heights[plane + 1 : plane + x.width + 1] += carries
-        return Leaves(tuple(heights.tolist()), planes * x.width * luts)
+        return Leaves(tuple(heights.tolist()), planes * x.width * luts, planes * x.width * carries)
 
     def columns(self, node: Dense, forms: Sequence[Sequence[Value]], codes: Sequence[Value], family: Family) -> Columns:
         planes = self.weight_bits(node)

@@ -79,10 +79,10 @@ def varying(folds: Array) -> int:
 def folded_cost(dense: FoldedDense, device: Device) -> Cost:
     """Predicted resources of a folded layer."""
     family, x, lanes = device.family, dense.i_beats.type, dense.lanes
-    usage = control(dense, family)
-    usage += lanes.usage(dense.node, x, dense.pe, dense.per_row, dense.parallel, family)
+    words, usage = dense.folds * dense.sf, control(dense, family)
+    usage += lanes.usage(dense.node, x, dense.pe, dense.per_row, dense.parallel, family, words == 1)
     usage += accumulators(dense, family) + Usage(ffs=dense.simd * x.width)
-    usage += rom(dense.folds * dense.sf, varying(dense.weight_folds()), family)
+    usage += rom(words, varying(dense.weight_folds()), family)
     if dense.nf > 1:
         usage += ram(2 << (dense.sf - 1).bit_length(), dense.simd * x.width, family)
     return Cost(round(usage.luts), round(usage.ffs), usage.brams, usage.dsps, x.vectors * dense.folds * dense.sf)

@@ -45,8 +45,8 @@ class Lanes(Hashable, Protocol):
     def depth(self, node: Dense, x: Type, lanes: int, family: Family) -> int:
         """Cycles from the elements to the sums of `lanes` lanes, of which `registered` makes all registers."""
 
-    def usage(self, node: Dense, x: Type, rows: int, lanes: int, groups: int, family: Family) -> Usage:
-        """Predicted LUTs and FFs of `sums` for so many rows, of the DSP blocks too."""
+    def usage(self, node: Dense, x: Type, rows: int, lanes: int, groups: int, family: Family, wired: bool) -> Usage:
+        """Predicted resources of `sums` for so many rows; `wired`: their weights never change."""
 
     def sums(
         self,

@@ -51,7 +51,7 @@ class ProductLanes:
         weight = node.weight_type
         return Shape(x.width + weight.width, x.signed or weight.signed)
 
-    def usage(self, node: Dense, x: Type, rows: int, lanes: int, groups: int, family: Family) -> Usage:
+    def usage(self, node: Dense, x: Type, rows: int, lanes: int, groups: int, family: Family, wired: bool) -> Usage:
         product = self.shape(node, x).width
         adders = tree([product] * lanes, one_bit=False, first=FIRST)
         factors = rows * lanes * self.weight_bits(node) + groups * lanes * x.width
