@@ -107,9 +107,8 @@ class BitLanes:
         leaves, made = self.leaves(node, x, lanes, family), self.plan(node, x, lanes, family)
         width = node.type.width + self.shift
         carry = self.carries(leaves.heights[0], family)
-        row = Usage(
-            leaves.luts + made.luts + carry, sum(leaves.heights[:width]) + made.registers + carry * len(made.stages)
-        )
+        registers = sum(leaves.heights[:width]) + made.registers + carry * len(made.stages)
+        row = Usage((leaves.wired if wired else leaves.luts) + made.luts + carry, registers)
         shared = Usage(x.width * self.form_luts(lanes, family), x.width * self.form_registers(lanes, family))
         if self.residue:
             residue = residue_plan(x, lanes, family)

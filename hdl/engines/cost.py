@@ -62,7 +62,7 @@ def control(dense: FoldedDense, family: Family) -> Usage:
     return Usage(COUNTER[family] * counters, registers)
 
 
-EXACT = 1 << 18  # weights up to which single bits of their memory are looked at: in larger ones all vary or none
+EXACT = 1 << 18  # weights up to which single bits of their memory are looked at: in larger ones all vary
 
 
 def varying(folds: Array) -> int:
@@ -82,7 +82,9 @@ def folded_cost(dense: FoldedDense, device: Device) -> Cost:
     words, usage = dense.folds * dense.sf, control(dense, family)
     usage += lanes.usage(dense.node, x, dense.pe, dense.per_row, dense.parallel, family, words == 1)
     usage += accumulators(dense, family) + Usage(ffs=dense.simd * x.width)
-    usage += rom(words, varying(dense.weight_folds()), family)
+    few = dense.stored.codes.size <= EXACT
+    width = varying(dense.weight_folds()) if few else dense.pe * dense.per_row * dense.weight_bits
+    usage += rom(words, width, family)
     if dense.nf > 1:
         usage += ram(2 << (dense.sf - 1).bit_length(), dense.simd * x.width, family)
     return Cost(round(usage.luts), round(usage.ffs), usage.brams, usage.dsps, x.vectors * dense.folds * dense.sf)
