@@ -45,7 +45,7 @@ class BitLanes:
     @abstractmethod
     def codes(self, node: Dense) -> Array: ...
 
-    def stored(self, codes: Array, family: Family) -> Array:
+    def stored(self, node: Dense, x: Type, codes: Array, groups: int, family: Family) -> Array:
         return codes
 
     @abstractmethod
@@ -193,7 +193,7 @@ class SignLanes(BitLanes):
     def codes(self, node: Dense) -> Array:
         return (node.own < 0).astype(np.int64)
 
-    def stored(self, codes: Array, family: Family) -> Array:
+    def stored(self, node: Dense, x: Type, codes: Array, groups: int, family: Family) -> Array:
         stored, lanes = codes.copy(), codes.shape[-1]
         if family == "xc7":
             for lane in range(2, lanes, 2):
