@@ -99,7 +99,7 @@ class BitLanes:
         """The stages of a row's heap that are over when the residue is there."""
         return max(0, len(residue_plan(x, lanes, family).stages) - 2)
 
-    def depth(self, node: Dense, x: Type, lanes: int, family: Family) -> int:
+    def depth(self, node: Dense, x: Type, rows: int, lanes: int, family: Family) -> int:
         return 2 + len(self.plan(node, x, lanes, family).stages)
 
     def usage(self, node: Dense, x: Type, rows: int, lanes: int, groups: int, family: Family) -> Usage:

@@ -61,7 +61,7 @@ class FoldedDense(StreamComponent):
         rounds, self.per_row = node.groups // self.parallel, self.simd // self.parallel
         self.folds = self.o_beats.per_vector
         self.nf, self.sf = self.folds // rounds, self.i_beats.per_vector // rounds
-        self.before = 1 + lanes.depth(node, x, self.per_row, family)
+        self.before = 1 + lanes.depth(node, x, self.pe // self.parallel, self.per_row, family)
         self.depth = self.before + 1
         self.weight_bits = lanes.weight_bits(node)
         self.width = node.type.width + lanes.shift  # of an accumulator

@@ -45,8 +45,8 @@ class Lanes(Hashable, Protocol):
     def excess_of_beat(self, node: Dense, x: Type, lanes: int) -> tuple[int, int]:
         """The same of a beat, whatever its weights, and of a lane that is not there."""
 
-    def depth(self, node: Dense, x: Type, lanes: int, family: Family) -> int:
-        """Cycles from the elements to the sums of `lanes` lanes, of which `registered` makes all registers."""
+    def depth(self, node: Dense, x: Type, rows: int, lanes: int, family: Family) -> int:
+        """Cycles from the elements to the sums of so many rows of a group, of which `registered` makes all registers."""
 
     def usage(self, node: Dense, x: Type, rows: int, lanes: int, groups: int, family: Family) -> Usage:
         """Predicted LUTs and FFs of `sums` for so many rows, of the DSP blocks too."""

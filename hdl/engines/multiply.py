@@ -8,8 +8,7 @@ from lutwright.frontend.nodes import Dense
 from lutwright.hdl.engines.bits import DigitLanes
 from lutwright.hdl.engines.folded_engine import FoldedEngine
 from lutwright.hdl.engines.lanes import Lanes
-from lutwright.hdl.engines.packing import packings
-from lutwright.hdl.engines.products import ProductLanes
+from lutwright.hdl.engines.products import ProductLanes, packings
 
 DSP_WIDTH = 16
 
@@ -41,6 +40,7 @@ class MultiplyDsp(FoldedEngine):
         if max(x.width, weight.width) > DSP_WIDTH:
             return f"elements and weights must have at most {DSP_WIDTH} bits, found {x.width} and {weight.width}"
         rows, each = len(node.weight) // node.groups, Type((), x.lo, x.hi)
-        if not any(packings(weight, each, pe, 1, device.family)[0].blocks(device.family) for pe in range(1, rows + 1)):
+        columns = node.own.shape[1]
+        if not packings(weight, each, min(rows, 8), min(columns, 4), device.family)[0].in_dsp(device.family):
             return f"synthesis would not put products of {x.width} by {weight.width} bits into DSP blocks"
         return None

@@ -1,8 +1,10 @@
-"""Several products with a common element in one multiplier block: (w1 * 2**s + w0) * x is w1 * x * 2**s + w0 * x.
+"""Several products in one multiplier block: of several rows with one element, of several lanes of a row, or both.
 
-Sums of such products have the sums of each row in fields of s bits, exactly while the fields below the highest hold
-their sums as s-bit numbers. A field of two's complement takes 1 from the next one where it is negative, which its
-highest bit says: so a row's sum is its field and, as a carry in, the highest bit of the field below.
+(w1 * z + w0) * x is w1 * x * z + w0 * x, two rows; (w0 * z + w1) * (x1 * z + x0) has w0 * x0 + w1 * x1 beside z, a row of
+two lanes; and so on, with z = 2**s. Such products may be added up before they are unpacked. What is beside each power
+of z is a field of s bits, exactly while all fields below the highest hold their sums as s-bit numbers. A field of two's
+complement takes 1 from the next one where it is negative, which its highest bit says: so a sum is its field and, as a
+carry in, the highest bit of the field below.
 
 Source: Xilinx, "Deep Learning with INT8 Optimization on Xilinx Devices", WP486, 2017.
 """
@@ -45,48 +47,57 @@ def dsp_blocks(x: int, weight: int, family: Family) -> int:
 
 @dataclass(frozen=True)
 class Packing:
-    """The products of `rows` weights with one element, `shift` bits apart, and of how many lanes they are added up."""
+    """`rows` times `lanes` products in a block, fields `shift` bits apart, and how many blocks' (`added`) are added up.
+
+    Lane q of row r has its weight in field r * lanes + lanes - 1 - q, its element in field q; the row's sum is in
+    field r * lanes + lanes - 1. Lanes that are not there are the last ones, of one row.
+    """
 
     weight: Type
     x: Type
     rows: int
-    shift: int
     lanes: int
-
-    @property
-    def factor(self) -> int:
-        """Bits of the packed weights."""
-        return self.shift * (self.rows - 1) + self.weight.width
-
-    @property
-    def extended(self) -> bool:
-        """Whether a weight less 1 may need a bit more than a weight."""
-        return self.rows > 1 and self.weight.signed and self.weight.lo == -1 << (self.weight.width - 1)
+    shift: int
+    added: int
 
     @property
     def signed(self) -> bool:
         return self.weight.signed or self.x.signed
 
-    def width(self, lanes: int) -> int:
-        """Bits of the sum of the products of so many lanes."""
-        return self.shift * (self.rows - 1) + field(self.weight, self.x, lanes, borrows=self.rows > 1)
+    @property
+    def extended(self) -> bool:
+        """Whether a weight less 1 may need a bit more than a weight."""
+        several, width = self.rows * self.lanes > 1, self.weight.width
+        return several and self.weight.signed and self.weight.lo == -1 << (width - 1)
 
-    def blocks(self, family: Family) -> int:
-        """The DSP blocks of a packed product: 1, or 0 if it is in LUTs."""
-        x, weight = (kind.signed or not self.signed for kind in (self.x, self.weight))
-        return int(in_dsp(self.x.width + (not x), self.factor + (not weight), family))
+    @property
+    def factors(self) -> tuple[int, int]:
+        """Bits of the packed weights and of the packed elements, with a sign if one of them has one."""
+        weights = self.shift * (self.rows * self.lanes - 1) + self.weight.width + self.extended
+        elements = self.shift * (self.lanes - 1) + self.x.width + (self.x.signed and self.lanes > 1)
+        return weights + (self.signed and not self.weight.signed), elements + (self.signed and not self.x.signed)
+
+    def width(self, added: int) -> int:
+        """Bits of the sum of so many blocks, up to the highest field with a row's sum."""
+        fields = self.rows * self.lanes
+        return self.shift * (fields - 1) + field(self.weight, self.x, self.lanes * added, borrows=fields > 1)
+
+    def in_dsp(self, family: Family) -> bool:
+        return in_dsp(*self.factors, family)
 
     def stored(self, codes: Array) -> Array:
-        """The weights' codes [rows, ...] as they are in memory: fields of the packed weights, no wider than they are.
+        """The weights' codes [..., rows, lanes] of a block as they are in memory: the fields, no wider than a weight.
 
-        What the field of a weight takes from the one above is in that one's code.
+        What a field takes from the one above is in that one's code.
         """
-        width = self.weight.width
-        stored, takes = codes.copy(), np.zeros(codes.shape[1:], codes.dtype)
-        for row, code in enumerate(codes):
-            stored[row] = (code - takes) & ((1 << width) - 1)
-            if self.weight.signed:
-                takes = (code >> (width - 1)) | ((code == 0) & takes)
+        width, stored = self.weight.width, codes.copy()
+        takes = np.zeros(codes.shape[:-2], codes.dtype)
+        for row in range(codes.shape[-2]):
+            for lane in reversed(range(codes.shape[-1])):
+                code = codes[..., row, lane]
+                stored[..., row, lane] = (code - takes) & ((1 << width) - 1)
+                if self.weight.signed:
+                    takes = (code >> (width - 1)) | ((code == 0) & takes)
         return stored
 
 
@@ -98,29 +109,14 @@ def field(weight: Type, x: Type, lanes: int, borrows: bool) -> int:
 
 
 @lru_cache(maxsize=1 << 12)
-def packing(weight: Type, x: Type, rows: int, lanes: int, family: Family) -> Packing | None:
-    """So many rows in a block, of as many lanes, up to `lanes`, as there are bits for; None if there are too few."""
-    if rows == 1:
-        return Packing(weight, x, 1, 0, lanes)
-    signed = x.signed or weight.signed or family == "xc7"
-    room = FACTOR_BITS[family][0] - (signed and not weight.signed) - weight.width
-    if x.width + (signed and not x.signed) > FACTOR_BITS[family][1]:
-        return None
-    found, count = None, 1
-    while True:
-        shift = field(weight, x, count, borrows=rows > 2)
-        if shift * (rows - 1) > room or shift < weight.width:
-            return found
-        found = Packing(weight, x, rows, shift, count)
-        if count >= lanes:
-            return found
-        count *= 2
-
-
-@lru_cache(maxsize=1 << 12)
-def packings(weight: Type, x: Type, rows: int, lanes: int, family: Family) -> Sequence[Packing]:
-    """How the rows of a group share blocks: as few as there can be, of as equal shares as there can be."""
-    most = max(count for count in range(1, min(rows, 8) + 1) if packing(weight, x, count, lanes, family))
-    blocks = -(-rows // most)
-    shares = [rows // blocks + (index < rows % blocks) for index in range(blocks)]
-    return tuple(made for share in shares if (made := packing(weight, x, share, lanes, family)) is not None)
+def packing(weight: Type, x: Type, rows: int, lanes: int, added: int, family: Family) -> Packing | None:
+    """So many products in a block, whose sums over `added` blocks are exact; None if there are too few bits."""
+    fields = rows * lanes
+    if fields == 1:
+        return Packing(weight, x, 1, 1, 0, 1 << 20)
+    least = lanes - 1 if rows == 1 else lanes  # products in a field below the highest
+    shift = max(field(weight, x, least * added, borrows=fields > 2), weight.width, x.width)
+    made = Packing(weight, x, rows, lanes, shift, added)
+    bits = [factor + (family == "xc7" and not made.signed) for factor in made.factors]  # its factors have signs
+    fits = any(bits[0] <= one and bits[1] <= other for one, other in (FACTOR_BITS[family], FACTOR_BITS[family][::-1]))
+    return made if fits and made.in_dsp(family) else None

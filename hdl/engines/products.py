@@ -1,8 +1,9 @@
-"""Lanes that multiply, several rows in each block of the device."""
+"""Lanes that multiply, several of them in each block of the device."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from amaranth import Cat, Const, Module, Shape, Signal, Value
@@ -13,19 +14,21 @@ from lutwright.frontend.nodes import Dense
 from lutwright.hdl.arith import typed
 from lutwright.hdl.block_registers import FAMILIES
 from lutwright.hdl.engines.lanes import Sum
-from lutwright.hdl.engines.packing import Packing, packings
+from lutwright.hdl.engines.packing import Packing, packing
 from lutwright.hdl.registers import Registers
-from lutwright.hdl.resources import Usage
+from lutwright.hdl.resources import LUT_INPUTS, Usage
 
 ADDER: dict[Family, float] = {"ice40": 1.0, "ecp5": 1.1, "gowin": 1.1, "xc7": 1.0}  # LUT sites of a bit of a sum
 MULTIPLIER = 1.3  # LUTs of a bit times a bit of a product that is in no block
+BEHIND: dict[Family, int] = {"ice40": 0, "xc7": 1}  # registers between a product and the first adder, in the block
+MOST_ROWS, MOST_LANES = 8, 4  # in a block
 
 
 class ProductLanes:
-    """Weights in two's complement, packed where several rows fit into a block (`hdl.engines.packing`).
+    """Weights in two's complement, packed where several products fit into a block (`hdl.engines.packing`).
 
-    Sums are unpacked where the packing has no more room for them. Blocks lie far from what they multiply, and in a few
-    rows of the device, so registers of their own stand on both sides: two more before them, two behind.
+    Blocks lie far from what they multiply, and in a few rows of the device, so registers of their own stand on both
+    sides: two more before them, two behind; but where a block has an adder, it adds up two blocks' products.
     """
 
     shift = 0
@@ -40,12 +43,14 @@ class ProductLanes:
     def stored(self, node: Dense, x: Type, codes: Array, groups: int, family: Family) -> Array:
         stored, row = codes.copy(), 0
         for made in self.packings(node, x, codes.shape[1], codes.shape[3], groups, family):
-            share = codes[:, row : row + made.rows].swapaxes(0, 1)
-            stored[:, row : row + made.rows] = made.stored(share).swapaxes(0, 1)
+            rows = slice(row, row + made.rows)
+            for lane in range(0, codes.shape[3], made.lanes):
+                lanes = slice(lane, lane + made.lanes)
+                stored[:, rows, :, lanes] = made.stored(codes[:, rows, :, lanes].swapaxes(1, 2)).swapaxes(1, 2)
             row += made.rows
         return stored
 
-    def packings(self, node: Dense, x: Type, rows: int, lanes: int, groups: int, family: Family) -> Sequence[Packing]:
+    def packings(self, node: Dense, x: Type, rows: int, lanes: int, groups: int, family: Family) -> list[Packing]:
         """How the rows share blocks, those of one group after the other."""
         return [*packings(node.weight_type, Type((), x.lo, x.hi), rows // groups, lanes, family)] * groups
 
@@ -55,14 +60,16 @@ class ProductLanes:
     def excess_of_beat(self, node: Dense, x: Type, lanes: int) -> tuple[int, int]:
         return 0, 0
 
-    def depth(self, node: Dense, x: Type, lanes: int, family: Family) -> int:
-        return 4 + (lanes - 1).bit_length()
+    def depth(self, node: Dense, x: Type, rows: int, lanes: int, family: Family) -> int:
+        blocks = -(-lanes // self.packings(node, x, rows, lanes, 1, family)[0].lanes)
+        return 2 + behind(blocks, family) + (blocks - 1).bit_length()
 
     def usage(self, node: Dense, x: Type, rows: int, lanes: int, groups: int, family: Family) -> Usage:
-        usage = Usage(ffs=(1 if family in FAMILIES else 2) * groups * lanes * x.width)
-        for made in self.packings(node, x, rows, lanes, groups, family):
-            usage += packed_usage(made, lanes, family)
-        return usage
+        made = self.packings(node, x, rows, lanes, groups, family)
+        borrowing = x.signed * (lanes - -(-lanes // made[0].lanes))
+        registers = lanes * x.width * (1 if family in FAMILIES and made[0].in_dsp(family) else 2)
+        usage = Usage(groups * borrowing * (x.width + 1), groups * (registers + borrowing))
+        return sum((packed_usage(one, lanes, family) for one in made), usage)
 
     def sums(
         self,
@@ -77,54 +84,110 @@ class ProductLanes:
         each, lanes = len(codes) // len(elements), len(elements[0])
         result: list[Sum] = []
         for group, shared in enumerate(elements):
-            factors = [
-                typed(registered(registered(lane, "element"), "element"), Shape(x.width, x.signed)) for lane in shared
-            ]
-            row = group * each
-            for made in self.packings(node, x, each, lanes, 1, family):
-                columns = list(zip(*codes[row : row + made.rows], strict=True))
+            packed_rows, row = self.packings(node, x, each, lanes, 1, family), group * each
+            at_once = packed_rows[0].lanes
+            ways = [range(lane, min(lane + at_once, lanes)) for lane in range(0, lanes, at_once)]
+            factors = [element_fields([shared[lane] for lane in way], x, registered) for way in ways]
+            for made in packed_rows:
                 products = []
-                for element, column in zip(factors, columns, strict=True):
-                    weight = packed(made, [registered(code, "weight") for code in column], registered)
+                for way, fields in zip(ways, factors, strict=True):
+                    block = [[codes[row + each_row][lane] for lane in way] for each_row in range(made.rows)]
                     product = Signal(Shape(made.width(1), made.signed), name=f"product{row}")
-                    m.d.comb += product.eq(element * weight)
-                    products.append(registered(registered(product, "product"), "product"))
-                result += unpacked_sums(m, made, products, node.type.width, registered)
+                    m.d.comb += product.eq(packed_elements(made, fields) * packed_weights(made, block, registered))
+                    for _ in range(behind(len(ways), family)):
+                        product = registered(product, "product")
+                    products.append(product)
+                result += row_sums(m, made, products, node.type.width, registered)
                 row += made.rows
         return result
 
 
-def packed(made: Packing, codes: Sequence[Value], registered: Registers) -> Value:
-    """The packed weights of `codes` as they are stored, one register later."""
+def behind(blocks: int, family: Family) -> int:
+    """Registers between a product and what adds it up."""
+    return max(BEHIND.get(family, 2), int(blocks == 1))
+
+
+@lru_cache(maxsize=1 << 12)
+def packings(weight: Type, x: Type, rows: int, lanes: int, family: Family) -> Sequence[Packing]:
+    """How the rows of a group share blocks: those that take the fewest blocks, and of these the fewest LUTs."""
+    found: list[tuple[int, float, list[Packing]]] = []
+    for at_once in range(1, min(lanes, MOST_LANES) + 1):
+        blocks = -(-lanes // at_once)
+        for most in range(1, min(rows, MOST_ROWS) + 1):
+            shares = [rows * (index + 1) // -(-rows // most) - rows * index // -(-rows // most)
+                      for index in range(-(-rows // most))]
+            if max(shares) < most or (most > 1 and lanes % at_once):
+                continue
+            made = [_cheapest(weight, x, share, at_once, lanes, family) for share in shares]
+            ways = [one for one in made if one is not None]
+            if len(ways) == len(made):
+                luts = sum(packed_usage(one, lanes, family).luts for one in ways)
+                luts += x.signed * (lanes - blocks) * (x.width + 1)
+                outside = sum(blocks for one in ways if not one.in_dsp(family))
+                found.append((len(ways) * blocks + 9 * outside, luts, ways))
+    return tuple(min(found, key=lambda one: one[:2])[2])
+
+
+def _cheapest(weight: Type, x: Type, rows: int, at_once: int, lanes: int, family: Family) -> Packing | None:
+    counts = [1 << level for level in range((-(-lanes // at_once) - 1).bit_length() + 1)]
+    made = [packing(weight, x, rows, at_once, added, family) for added in counts]
+    ways = [one for one in made if one is not None]
+    return min(ways, key=lambda one: packed_usage(one, lanes, family).luts, default=None)
+
+
+def element_fields(elements: Sequence[Value], x: Type, registered: Registers) -> list[Value]:
+    """The fields of packed elements: each less 1 where those below are negative. Two registers later."""
     fields: list[Value] = []
     below: Value = Const(0, 1)
-    for row, code in enumerate(codes):
-        if not made.weight.signed:
-            sign: Value = Const(0, 1)
-        elif row == 0 or not made.extended:
-            sign = code[-1]
-        else:
-            sign = code[-1] | (below & code[:-1].all())
-        below = sign
-        if row == made.rows - 1:
-            fields.append(registered(code, "weight"))
-            if row and made.extended:
-                fields.append(registered(sign, "sign"))
-        else:
-            fields += [registered(code, "weight")]
-            fields.append(registered(sign, "sign").replicate(made.shift - len(code)))
-    return typed(Cat(*fields), Shape(1, made.weight.signed))
+    for lane, element in enumerate(elements):
+        value: Value = typed(registered(element, "element"), Shape(x.width, x.signed))
+        if lane and x.signed:
+            value = value - below
+        fields.append(registered(value, "element"))
+        below = value[-1]
+    return fields
 
 
-def unpacked_sums(
-    m: Module, made: Packing, products: Sequence[Value], width: int, registered: Registers
-) -> list[Sum]:
+def packed_elements(made: Packing, fields: Sequence[Value]) -> Value:
+    return _packed(made.shift, fields, made.x.signed)
+
+
+def packed_weights(made: Packing, block: Sequence[Sequence[Value]], registered: Registers) -> Value:
+    """The packed weights of the codes [rows][lanes] as they are stored, two registers later."""
+    fields: list[Value] = []
+    below: Value = Const(0, 1)
+    for codes in block:
+        for code in reversed(codes):
+            value: Value = registered(code, "weight")
+            if made.weight.signed:
+                sign = value[-1]
+                if fields and made.extended:
+                    sign = sign | (below & value[:-1].all())
+                    value = Cat(value, sign)
+                below = sign
+            fields.append(typed(registered(value, "weight"), Shape(len(value), made.weight.signed)))
+    fields = [Const(0, 1)] * (made.lanes - len(block[0])) + fields
+    return _packed(made.shift, fields, made.weight.signed)
+
+
+def _packed(shift: int, fields: Sequence[Value], signed: bool) -> Value:
+    *low, high = fields
+    return typed(Cat(*(wide(value, shift) for value in low), high), Shape(1, signed))
+
+
+def wide(value: Value, width: int) -> Value:
+    """The lowest bits of a number, as many as that."""
+    top = value[-1] if value.shape().signed else Const(0, 1)
+    return Cat(value, top.replicate(max(0, width - len(value))))[:width]
+
+
+def row_sums(m: Module, made: Packing, products: Sequence[Value], width: int, registered: Registers) -> list[Sum]:
     """The sum of each row, modulo 2 ** width where it has a bit to add: a register after each level of adders."""
-    level, lanes = list(products), 1
-    while lanes < min(made.lanes, len(products)):
-        lanes *= 2
-        level = [_registered_sum(m, level[at : at + 2], Shape(made.width(lanes), made.signed), registered)
-                 for at in range(0, len(level), 2)]
+    level, added = list(products), 1
+    while len(level) > 1 and added < made.added:
+        added *= 2
+        shape = Shape(made.width(added), made.signed)
+        level = [_sum(m, level[at : at + 2], shape, registered) for at in range(0, len(level), 2)]
     parts = [unpacked(made, total) for total in level]
     result: list[Sum] = []
     for row in range(made.rows):
@@ -133,67 +196,66 @@ def unpacked_sums(
             terms = [_carried_sum(m, terms[at : at + 2], registered) for at in range(0, len(terms), 2)]
         ((total, carry),) = terms
         if carry is not None:
-            whole = Signal(Shape(width, total.shape().signed), name="sum")
-            m.d.comb += whole.eq(total)
-            total = whole
+            total = wide(total, width)
         result.append((total, carry))
     return result
 
 
 def unpacked(made: Packing, total: Value) -> list[Sum]:
     """The sums of each row of a packed one."""
-    ends = [*(made.shift * row for row in range(1, made.rows)), len(total)]
-    fields = [total[start:end] for start, end in zip([0, *ends], ends, strict=False)]
-    if not made.signed:
-        return [(value, None) for value in fields]
-    return [(value.as_signed(), total[made.shift * row - 1] if row else None) for row, value in enumerate(fields)]
+    result: list[Sum] = []
+    for row in range(made.rows):
+        start = made.shift * (row * made.lanes + made.lanes - 1)
+        end = len(total) if row == made.rows - 1 else start + made.shift
+        carry = total[start - 1] if start and made.signed else None
+        result.append((typed(total[start:end], Shape(1, made.signed)), carry))
+    return result
 
 
-def _registered_sum(m: Module, terms: Sequence[Value], shape: Shape, registered: Registers) -> Value:
+def _sum(m: Module, terms: Sequence[Value], shape: Shape, registered: Registers) -> Value:
     total = Signal(shape, name="sum")
     m.d.comb += total.eq(sum(terms[1:], terms[0]))
     return registered(total, "sum")
 
 
 def _carried_sum(m: Module, terms: Sequence[Sum], registered: Registers) -> Sum:
-    """The sum of one or two numbers, of whose carries one comes later, if both have any."""
+    """The sum of one or two numbers: of their bits to add it adds one, the other comes with it."""
     (one, carry), *others = terms
     if not others:
         return registered(one, "sum"), None if carry is None else registered(carry, "carry")
     ((other, more),) = others
-    shape = (one + other).shape()
     if carry is None:
-        return _registered_sum(m, [one, other], shape, registered), None
-    total = Signal(shape, name="sum")
-    ones = [Cat(bit, value).as_signed() for bit, value in ((Const(1, 1), one), (carry, other))]
-    m.d.comb += total.eq((ones[0] + ones[1])[1:])
+        return _sum(m, [one, other], (one + other).shape(), registered), None
+    total = Signal((one + other).shape(), name="sum")
+    low, high = Cat(Const(1, 1), one).as_signed(), Cat(carry, other).as_signed()  # the lowest bits carry it in
+    m.d.comb += total.eq((low + high)[1:])
     return registered(total, "sum"), None if more is None else registered(more, "carry")
 
 
 def packed_usage(made: Packing, lanes: int, family: Family) -> Usage:
-    """Of the packed rows of one block a lane."""
-    bits, width = made.weight.width, made.weight.width * made.rows
-    signs = (made.rows if made.extended else made.rows - 1) if made.weight.signed else 0
-    blocks = made.blocks(family)
-    luts: float = lanes * (0 if blocks else MULTIPLIER * made.x.width * made.factor)
-    if made.extended:
-        luts += lanes * (made.rows - 1) * -(-(bits + 1) // (5 if family == "xc7" else 3))
-    ffs = lanes * (width * (1 if family in FAMILIES and blocks else 2))
-    if not (family in FAMILIES and blocks):
-        ffs += lanes * signs * made.extended
-    ffs += 2 * lanes * made.width(1)
-    count, added = lanes, 1
+    """Of a block's rows for so many lanes, but for the elements."""
+    bits, fields, inside = made.weight.width, made.rows * lanes, made.in_dsp(family)
+    count, added = -(-lanes // made.lanes), 1
+    dsps = count * inside
+    luts: float = 0 if inside else count * MULTIPLIER * made.factors[0] * made.factors[1]
+    extended = (fields - count) * made.extended
+    luts += extended * -(-bits // (LUT_INPUTS[family] - 1))
+    absorbs = inside and family in FAMILIES
+    ffs = fields * bits * (1 if absorbs else 2) + (0 if absorbs else extended)
+    ffs += count * made.width(1) * behind(count, family)
     adders = 0
-    while count > 1 and added < made.lanes:
+    while count > 1 and added < made.added:
         added *= 2
-        adders += count // 2 * made.width(added)
+        if added > 2 or not inside or family not in BEHIND:  # else the block adds
+            adders += count // 2 * made.width(added)
+            ffs += -(-count // 2) * made.width(added)
         count = -(-count // 2)
-        ffs += count * made.width(added)
-    fields = [made.shift] * (made.rows - 1) + [made.width(added) - made.shift * (made.rows - 1)]
-    carries = made.signed * (made.rows - 1)
+    top = made.shift * (made.rows * made.lanes - 1)
+    widths = [made.shift] * (made.rows - 1) + [made.width(added) - top]
+    carries = sum(1 for row in range(made.rows) if made.signed and row * made.lanes + made.lanes > 1)
     while count > 1:
-        fields = [one + 1 for one in fields]
-        adders += count // 2 * (sum(fields) + carries)
+        widths = [width + 1 for width in widths]
+        adders += count // 2 * (sum(widths) + carries)
         count = -(-count // 2)
-        ffs += count * (sum(fields) + carries)
-    return Usage(luts + ADDER[family] * adders + carries, ffs, dsps=lanes * blocks)
+        ffs += count * (sum(widths) + carries)
+    return Usage(luts + ADDER[family] * adders + carries, ffs, dsps=dsps)
