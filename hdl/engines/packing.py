@@ -102,10 +102,11 @@ class Packing:
 
 
 def field(weight: Type, x: Type, lanes: int, borrows: bool) -> int:
-    """Bits of the sum of the products of so many lanes, which others may take 1 from."""
+    """Bits of the sum of the products of so many lanes, which others may take 1 from, with a sign if a factor has one."""
     corners = [one * other for one in (weight.lo, weight.hi) for other in (x.lo, x.hi)]
     lo, hi = lanes * min(0, *corners), lanes * max(0, *corners)
-    return Type((), lo - (borrows and lo < 0), hi).width
+    signed = weight.signed or x.signed
+    return Type((), min(lo - borrows, -1) if signed else lo, hi).width
 
 
 @lru_cache(maxsize=1 << 12)
@@ -114,8 +115,8 @@ def packing(weight: Type, x: Type, rows: int, lanes: int, added: int, family: Fa
     fields = rows * lanes
     if fields == 1:
         return Packing(weight, x, 1, 1, 0, 1 << 20)
-    least = lanes - 1 if rows == 1 else lanes  # products in a field below the highest
-    shift = max(field(weight, x, least * added, borrows=fields > 2), weight.width, x.width)
+    # Of one lane nothing is above the highest field, and nothing takes from the lowest.
+    shift = max(field(weight, x, lanes * added, borrows=lanes > 1 or rows > 2), weight.width, x.width)
     made = Packing(weight, x, rows, lanes, shift, added)
     bits = [factor + (family == "xc7" and not made.signed) for factor in made.factors]  # its factors have signs
     fits = any(bits[0] <= one and bits[1] <= other for one, other in (FACTOR_BITS[family], FACTOR_BITS[family][::-1]))
