@@ -12,7 +12,6 @@ from lutwright.frontend.device import Family
 from lutwright.frontend.ir import Array, Type
 from lutwright.frontend.nodes import Dense
 from lutwright.hdl.arith import typed
-from lutwright.hdl.block_registers import FAMILIES
 from lutwright.hdl.engines.lanes import Sum
 from lutwright.hdl.engines.packing import Packing, packing
 from lutwright.hdl.registers import Registers
@@ -20,7 +19,17 @@ from lutwright.hdl.resources import LUT_INPUTS, Usage
 
 ADDER: dict[Family, float] = {"ice40": 1.0, "ecp5": 1.1, "gowin": 1.1, "xc7": 1.0}  # LUT sites of a bit of a sum
 MULTIPLIER = 1.3  # LUTs of a bit times a bit of a product that is in no block
-BEHIND: dict[Family, int] = {"ice40": 0, "xc7": 1}  # registers between a product and the first adder, in the block
+# Registers before and behind the products of two blocks, of which the first adds them up where it has an adder: so the
+# other one's come two cycles earlier on iCE40, where an enable keeps a block from having a register in front of its adder.
+REGISTERS: dict[Family, tuple[tuple[int, int], tuple[int, int]]] = {
+    "ice40": ((3, 0), (1, 2)),
+    "ecp5": ((2, 2), (2, 2)),
+    "gowin": ((2, 2), (2, 2)),
+    "xc7": ((2, 1), (2, 1)),
+}
+INSIDE = ("ice40", "xc7")  # whose blocks have adders
+IN_BLOCK = ("ecp5", "ice40", "xc7")  # whose blocks take the last registers of their factors in
+OUTSIDE: dict[Family, int] = {"ice40": 0, "ecp5": 2, "gowin": 1, "xc7": 0}  # registers of a product that blocks leave
 MOST_ROWS, MOST_LANES = 8, 4  # in a block
 
 
@@ -62,12 +71,12 @@ class ProductLanes:
 
     def depth(self, node: Dense, x: Type, rows: int, lanes: int, family: Family) -> int:
         blocks = -(-lanes // self.packings(node, x, rows, lanes, 1, family)[0].lanes)
-        return 2 + behind(blocks, family) + (blocks - 1).bit_length()
+        return sum(registers(family, blocks, 0)) + (blocks - 1).bit_length()
 
     def usage(self, node: Dense, x: Type, rows: int, lanes: int, groups: int, family: Family) -> Usage:
         made = self.packings(node, x, rows, lanes, groups, family)
         borrowing = x.signed * (lanes - -(-lanes // made[0].lanes))
-        registers = lanes * x.width * (1 if family in FAMILIES and made[0].in_dsp(family) else 2)
+        registers = lanes * x.width * (1 if family in IN_BLOCK and made[0].in_dsp(family) else 2)
         usage = Usage(groups * borrowing * (x.width + 1), groups * (registers + borrowing))
         return sum((packed_usage(one, lanes, family) for one in made), usage)
 
@@ -87,24 +96,33 @@ class ProductLanes:
             packed_rows, row = self.packings(node, x, each, lanes, 1, family), group * each
             at_once = packed_rows[0].lanes
             ways = [range(lane, min(lane + at_once, lanes)) for lane in range(0, lanes, at_once)]
-            factors = [element_fields([shared[lane] for lane in way], x, registered) for way in ways]
+            around = [registers(family, len(ways), number) for number in range(len(ways))]
+            factors = [
+                element_fields([shared[lane] for lane in way], x, registered, before)
+                for way, (before, _) in zip(ways, around, strict=True)
+            ]
             for made in packed_rows:
                 products = []
-                for way, fields in zip(ways, factors, strict=True):
-                    block = [[codes[row + each_row][lane] for lane in way] for each_row in range(made.rows)]
+                for way, fields, (before, behind) in zip(ways, factors, around, strict=True):
+                    block = [[codes[row + index][lane] for lane in way] for index in range(made.rows)]
+                    weights = packed_weights(made, block, registered, before)
                     product = Signal(Shape(made.width(1), made.signed), name=f"product{row}")
-                    m.d.comb += product.eq(packed_elements(made, fields) * packed_weights(made, block, registered))
-                    for _ in range(behind(len(ways), family)):
-                        product = registered(product, "product")
-                    products.append(product)
+                    m.d.comb += product.eq(packed_elements(made, fields) * weights)
+                    products.append(delayed(product, "product", registered, behind))
                 result += row_sums(m, made, products, node.type.width, registered)
                 row += made.rows
         return result
 
 
-def behind(blocks: int, family: Family) -> int:
-    """Registers between a product and what adds it up."""
-    return max(BEHIND.get(family, 2), int(blocks == 1))
+def registers(family: Family, blocks: int, number: int) -> tuple[int, int]:
+    """Before and behind the product of one of so many blocks."""
+    return REGISTERS[family][number % 2] if blocks > 1 else (2, 1 if family in INSIDE else 2)
+
+
+def delayed(value: Value, name: str, registered: Registers, count: int) -> Value:
+    for _ in range(count):
+        value = registered(value, name)
+    return value
 
 
 @lru_cache(maxsize=1 << 12)
@@ -135,12 +153,12 @@ def _cheapest(weight: Type, x: Type, rows: int, at_once: int, lanes: int, family
     return min(ways, key=lambda one: packed_usage(one, lanes, family).luts, default=None)
 
 
-def element_fields(elements: Sequence[Value], x: Type, registered: Registers) -> list[Value]:
-    """The fields of packed elements: each less 1 where those below are negative. Two registers later."""
+def element_fields(elements: Sequence[Value], x: Type, registered: Registers, before: int) -> list[Value]:
+    """The fields of packed elements: each less 1 where those below are negative. The last of the registers follows."""
     fields: list[Value] = []
     below: Value = Const(0, 1)
     for lane, element in enumerate(elements):
-        value: Value = typed(registered(element, "element"), Shape(x.width, x.signed))
+        value: Value = typed(delayed(element, "element", registered, before - 1), Shape(x.width, x.signed))
         if lane and x.signed:
             value = value - below
         fields.append(registered(value, "element"))
@@ -152,13 +170,13 @@ def packed_elements(made: Packing, fields: Sequence[Value]) -> Value:
     return _packed(made.shift, fields, made.x.signed)
 
 
-def packed_weights(made: Packing, block: Sequence[Sequence[Value]], registered: Registers) -> Value:
-    """The packed weights of the codes [rows][lanes] as they are stored, two registers later."""
+def packed_weights(made: Packing, block: Sequence[Sequence[Value]], registered: Registers, before: int) -> Value:
+    """The packed weights of the codes [rows][lanes] as they are stored; the last of the registers follows."""
     fields: list[Value] = []
     below: Value = Const(0, 1)
     for codes in block:
         for code in reversed(codes):
-            value: Value = registered(code, "weight")
+            value = delayed(code, "weight", registered, before - 1)
             if made.weight.signed:
                 sign = value[-1]
                 if fields and made.extended:
@@ -234,28 +252,30 @@ def _carried_sum(m: Module, terms: Sequence[Sum], registered: Registers) -> Sum:
 
 def packed_usage(made: Packing, lanes: int, family: Family) -> Usage:
     """Of a block's rows for so many lanes, but for the elements."""
-    bits, fields, inside = made.weight.width, made.rows * lanes, made.in_dsp(family)
+    fields, inside = made.rows * lanes, made.in_dsp(family)
     count, added = -(-lanes // made.lanes), 1
-    dsps = count * inside
-    luts: float = 0 if inside else count * MULTIPLIER * made.factors[0] * made.factors[1]
     extended = (fields - count) * made.extended
-    luts += extended * -(-bits // (LUT_INPUTS[family] - 1))
-    absorbs = inside and family in FAMILIES
-    ffs = fields * bits * (1 if absorbs else 2) + (0 if absorbs else extended)
-    ffs += count * made.width(1) * behind(count, family)
+    luts = extended * -(-made.weight.width // (LUT_INPUTS[family] - 1))
+    ffs = fields * made.weight.width * (1 if inside and family in IN_BLOCK else 2)
+    ffs += 0 if inside and family in IN_BLOCK else extended
+    top = made.shift * (made.rows * made.lanes - 1)
+    carries = sum(made.signed and row * made.lanes + made.lanes > 1 for row in range(made.rows))
+    used = made.rows * (made.shift or made.width(1)) + carries * (made.lanes > 1)  # bits of a product that is unpacked
+    behind = OUTSIDE[family] if inside else 2
+    ffs += count * behind * (used if min(count, made.added) == 1 else made.width(1))
     adders = 0
+    blocks = count
     while count > 1 and added < made.added:
         added *= 2
-        if added > 2 or not inside or family not in BEHIND:  # else the block adds
+        if added > 2 or not inside or family not in INSIDE:  # else the block adds
             adders += count // 2 * made.width(added)
             ffs += -(-count // 2) * made.width(added)
         count = -(-count // 2)
-    top = made.shift * (made.rows * made.lanes - 1)
     widths = [made.shift] * (made.rows - 1) + [made.width(added) - top]
-    carries = sum(1 for row in range(made.rows) if made.signed and row * made.lanes + made.lanes > 1)
     while count > 1:
         widths = [width + 1 for width in widths]
         adders += count // 2 * (sum(widths) + carries)
         count = -(-count // 2)
         ffs += count * (sum(widths) + carries)
-    return Usage(luts + ADDER[family] * adders + carries, ffs, dsps=dsps)
+    luts += 0 if inside else blocks * MULTIPLIER * made.factors[0] * made.factors[1]
+    return Usage(luts + ADDER[family] * adders + carries, ffs, dsps=blocks * inside)
