@@ -183,9 +183,9 @@ def packed_weights(made: Packing, block: Sequence[Sequence[Value]], registered: 
                     sign = sign | (below & value[:-1].all())
                     value = Cat(value, sign)
                 below = sign
-            fields.append(typed(registered(value, "weight"), Shape(len(value), made.weight.signed)))
+            fields.append(typed(value, Shape(len(value), made.weight.signed)))
     fields = [Const(0, 1)] * (made.lanes - len(block[0])) + fields
-    return _packed(made.shift, fields, made.weight.signed)
+    return typed(registered(_packed(made.shift, fields, made.weight.signed), "weight"), Shape(1, made.weight.signed))
 
 
 def _packed(shift: int, fields: Sequence[Value], signed: bool) -> Value:
