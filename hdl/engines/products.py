@@ -29,7 +29,7 @@ REGISTERS: dict[Family, tuple[tuple[int, int], tuple[int, int]]] = {
 }
 INSIDE = ("ice40", "xc7")  # whose blocks have adders
 IN_BLOCK = ("ecp5", "ice40", "xc7")  # whose blocks take the last registers of their factors in
-OUTSIDE: dict[Family, int] = {"ice40": 0, "ecp5": 2, "gowin": 1, "xc7": 0}  # registers of a product that blocks leave
+OUTSIDE: dict[Family, int] = {"ice40": 0, "ecp5": 2, "gowin": 2, "xc7": 0}  # registers of a product that blocks leave
 MOST_ROWS, MOST_LANES = 8, 4  # in a block
 
 
@@ -132,8 +132,10 @@ def packings(weight: Type, x: Type, rows: int, lanes: int, family: Family) -> Se
     for at_once in range(1, min(lanes, MOST_LANES) + 1):
         blocks = -(-lanes // at_once)
         for most in range(1, min(rows, MOST_ROWS) + 1):
-            shares = [rows * (index + 1) // -(-rows // most) - rows * index // -(-rows // most)
-                      for index in range(-(-rows // most))]
+            shares = [
+                rows * (index + 1) // -(-rows // most) - rows * index // -(-rows // most)
+                for index in range(-(-rows // most))
+            ]
             if max(shares) < most or (most > 1 and lanes % at_once):
                 continue
             made = [_cheapest(weight, x, share, at_once, lanes, family) for share in shares]
