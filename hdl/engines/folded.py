@@ -85,8 +85,8 @@ class FoldedDense(StreamComponent):
         own = self.stored.codes
         codes = np.zeros((self.folds * self.pe, self.sf * self.per_row), own.dtype)
         codes[: own.shape[0], : own.shape[1]] = own
-        codes = codes.reshape(self.folds, self.pe, self.sf, self.per_row)
-        return self.lanes.stored(self.node, self.x, codes, self.parallel, self.family)
+        folds = codes.reshape(self.folds, self.pe, self.sf, self.per_row)
+        return self.lanes.stored(self.node, self.x, folds, self.parallel, self.family)
 
     def start_words(self) -> list[int]:
         """What the accumulators begin with, a word a fold of PE rows."""

@@ -11,8 +11,7 @@ Source: Xilinx, "Deep Learning with INT8 Optimization on Xilinx Devices", WP486,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -85,6 +84,14 @@ class Packing:
     def in_dsp(self, family: Family) -> bool:
         return in_dsp(*self.factors, family)
 
+    def products(self, lanes: int, family: Family) -> tuple[int, int]:
+        """Blocks that so many lanes of its rows take, and products of weights and elements left in LUTs."""
+        whole, left = divmod(lanes, self.lanes)
+        inside = whole * self.in_dsp(family)
+        if left:  # what is not there is 0, and no part of the factors
+            inside += replace(self, lanes=left).in_dsp(family)
+        return inside, -(-lanes // self.lanes) - inside
+
     def stored(self, codes: Array) -> Array:
         """The weights' codes [..., rows, lanes] of a block as they are in memory: the fields, no wider than a weight.
 
@@ -102,7 +109,7 @@ class Packing:
 
 
 def field(weight: Type, x: Type, lanes: int, borrows: bool) -> int:
-    """Bits of the sum of the products of so many lanes, which others may take 1 from, with a sign if a factor has one."""
+    """Bits of the sum of the products of so many lanes, that others may take 1 from, signed if a factor is."""
     corners = [one * other for one in (weight.lo, weight.hi) for other in (x.lo, x.hi)]
     lo, hi = lanes * min(0, *corners), lanes * max(0, *corners)
     signed = weight.signed or x.signed

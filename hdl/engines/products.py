@@ -20,7 +20,7 @@ from lutwright.hdl.resources import LUT_INPUTS, Usage
 ADDER: dict[Family, float] = {"ice40": 1.0, "ecp5": 1.1, "gowin": 1.1, "xc7": 1.0}  # LUT sites of a bit of a sum
 MULTIPLIER = 1.3  # LUTs of a bit times a bit of a product that is in no block
 # Registers before and behind the products of two blocks, of which the first adds them up where it has an adder: so the
-# other one's come two cycles earlier on iCE40, where an enable keeps a block from having a register in front of its adder.
+# other one's come two cycles earlier on iCE40, whose blocks have no register with an enable before their adders.
 REGISTERS: dict[Family, tuple[tuple[int, int], tuple[int, int]]] = {
     "ice40": ((3, 0), (1, 2)),
     "ecp5": ((2, 2), (2, 2)),
@@ -143,7 +143,7 @@ def packings(weight: Type, x: Type, rows: int, lanes: int, family: Family) -> Se
             if len(ways) == len(made):
                 luts = sum(packed_usage(one, lanes, family).luts for one in ways)
                 luts += x.signed * (lanes - blocks) * (x.width + 1)
-                outside = sum(blocks for one in ways if not one.in_dsp(family))
+                outside = sum(one.products(lanes, family)[1] for one in ways)
                 found.append((len(ways) * blocks + 9 * outside, luts, ways))
     return tuple(min(found, key=lambda one: one[:2])[2])
 
@@ -257,8 +257,8 @@ def packed_usage(made: Packing, lanes: int, family: Family) -> Usage:
     fields, inside = made.rows * lanes, made.in_dsp(family)
     count, added = -(-lanes // made.lanes), 1
     extended = (fields - count) * made.extended
-    luts = extended * -(-made.weight.width // (LUT_INPUTS[family] - 1))
-    ffs = fields * made.weight.width * (1 if inside and family in IN_BLOCK else 2)
+    luts: float = extended * -(-made.weight.width // (LUT_INPUTS[family] - 1))
+    ffs: float = fields * made.weight.width * (1 if inside and family in IN_BLOCK else 2)
     ffs += 0 if inside and family in IN_BLOCK else extended
     top = made.shift * (made.rows * made.lanes - 1)
     carries = sum(made.signed and row * made.lanes + made.lanes > 1 for row in range(made.rows))
@@ -266,7 +266,6 @@ def packed_usage(made: Packing, lanes: int, family: Family) -> Usage:
     behind = OUTSIDE[family] if inside else 2
     ffs += count * behind * (used if min(count, made.added) == 1 else made.width(1))
     adders = 0
-    blocks = count
     while count > 1 and added < made.added:
         added *= 2
         if added > 2 or not inside or family not in INSIDE:  # else the block adds
@@ -279,5 +278,7 @@ def packed_usage(made: Packing, lanes: int, family: Family) -> Usage:
         adders += count // 2 * (sum(widths) + carries)
         count = -(-count // 2)
         ffs += count * (sum(widths) + carries)
-    luts += 0 if inside else blocks * MULTIPLIER * made.factors[0] * made.factors[1]
-    return Usage(luts + ADDER[family] * adders + carries, ffs, dsps=blocks * inside)
+    dsps, others = made.products(lanes, family)
+    return Usage(
+        luts + MULTIPLIER * others * made.weight.width * made.x.width + ADDER[family] * adders + carries, ffs, dsps=dsps
+    )
