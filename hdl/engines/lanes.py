@@ -46,7 +46,7 @@ class Lanes(Hashable, Protocol):
         """The same of a beat, whatever its weights, and of a lane that is not there."""
 
     def depth(self, node: Dense, x: Type, rows: int, lanes: int, family: Family) -> int:
-        """Cycles from the elements to the sums of so many rows of a group, of which `registered` makes all registers."""
+        """Cycles from the elements to the sums of so many rows of a group; `registered` makes all registers."""
 
     def usage(self, node: Dense, x: Type, rows: int, lanes: int, groups: int, family: Family) -> Usage:
         """Predicted LUTs and FFs of `sums` for so many rows, of the DSP blocks too."""

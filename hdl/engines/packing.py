@@ -1,7 +1,7 @@
 """Several products in one multiplier block: of several rows with one element, of several lanes of a row, or both.
 
-(w1 * z + w0) * x is w1 * x * z + w0 * x, two rows; (w0 * z + w1) * (x1 * z + x0) has w0 * x0 + w1 * x1 beside z, a row of
-two lanes; and so on, with z = 2**s. Such products may be added up before they are unpacked. What is beside each power
+(w1 * z + w0) * x is w1 * x * z + w0 * x, two rows; (w0 * z + w1) * (x1 * z + x0) has w0 * x0 + w1 * x1 beside z, a
+row of two lanes; and so on, with z = 2**s. Such products may be added up before they are unpacked. Beside each power
 of z is a field of s bits, exactly while all fields below the highest hold their sums as s-bit numbers. A field of two's
 complement takes 1 from the next one where it is negative, which its highest bit says: so a sum is its field and, as a
 carry in, the highest bit of the field below.
