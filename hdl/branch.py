@@ -17,7 +17,7 @@ from lutwright.hdl.arith import adder_tree, signed_digits, tree_depth, typed
 from lutwright.hdl.beats import Beats
 from lutwright.hdl.block_registers import FAMILIES
 from lutwright.hdl.engines.base import Cost
-from lutwright.hdl.engines.multiply import dsp_blocks
+from lutwright.hdl.engines.packing import dsp_blocks
 from lutwright.hdl.registers import Registers
 from lutwright.hdl.rom import concatenated, rom, rom_cost
 from lutwright.hdl.tokens import Stage, Stages, fork, join, pipeline, turns

@@ -15,7 +15,7 @@ from lutwright.hdl.arith import typed
 from lutwright.hdl.beats import Beats
 from lutwright.hdl.block_registers import FAMILIES
 from lutwright.hdl.engines.base import Cost
-from lutwright.hdl.engines.multiply import in_dsp
+from lutwright.hdl.engines.packing import in_dsp
 from lutwright.hdl.registers import Registers
 from lutwright.hdl.rom import concatenated, rom, rom_cost
 from lutwright.hdl.tokens import Stages, pipeline

@@ -15,7 +15,7 @@ from lutwright.hdl.arith import signed_digits, typed
 from lutwright.hdl.beats import Beats
 from lutwright.hdl.block_registers import FAMILIES
 from lutwright.hdl.engines.base import Cost
-from lutwright.hdl.engines.multiply import dsp_blocks
+from lutwright.hdl.engines.packing import dsp_blocks
 from lutwright.hdl.fixed_point import fixed_point
 from lutwright.hdl.product import Product
 from lutwright.hdl.registers import Registers

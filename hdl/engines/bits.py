@@ -46,7 +46,7 @@ class BitLanes:
     @abstractmethod
     def codes(self, node: Dense) -> Array: ...
 
-    def stored(self, codes: Array, family: Family) -> Array:
+    def stored(self, node: Dense, x: Type, codes: Array, groups: int, family: Family) -> Array:
         return codes
 
     @abstractmethod
@@ -100,7 +100,7 @@ class BitLanes:
         """The stages of a row's heap that are over when the residue is there."""
         return max(0, len(residue_plan(x, lanes, family).stages) - 2)
 
-    def depth(self, node: Dense, x: Type, lanes: int, family: Family) -> int:
+    def depth(self, node: Dense, x: Type, rows: int, lanes: int, family: Family) -> int:
         return 2 + len(self.plan(node, x, lanes, family).stages)
 
     def usage(self, node: Dense, x: Type, rows: int, lanes: int, groups: int, family: Family, wired: bool) -> Usage:
@@ -193,7 +193,7 @@ class SignLanes(BitLanes):
     def codes(self, node: Dense) -> Array:
         return (node.own < 0).astype(np.int64)
 
-    def stored(self, codes: Array, family: Family) -> Array:
+    def stored(self, node: Dense, x: Type, codes: Array, groups: int, family: Family) -> Array:
         stored, lanes = codes.copy(), codes.shape[-1]
         if family == "xc7":
             for lane in range(2, lanes, 2):

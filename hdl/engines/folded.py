@@ -61,7 +61,7 @@ class FoldedDense(StreamComponent):
         rounds, self.per_row = node.groups // self.parallel, self.simd // self.parallel
         self.folds = self.o_beats.per_vector
         self.nf, self.sf = self.folds // rounds, self.i_beats.per_vector // rounds
-        self.before = 1 + lanes.depth(node, x, self.per_row, family)
+        self.before = 1 + lanes.depth(node, x, self.pe // self.parallel, self.per_row, family)
         self.depth = self.before + 1
         self.weight_bits = lanes.weight_bits(node)
         self.width = node.type.width + lanes.shift  # of an accumulator
@@ -85,7 +85,8 @@ class FoldedDense(StreamComponent):
         own = self.stored.codes
         codes = np.zeros((self.folds * self.pe, self.sf * self.per_row), own.dtype)
         codes[: own.shape[0], : own.shape[1]] = own
-        return self.lanes.stored(codes.reshape(self.folds, self.pe, self.sf, self.per_row), self.family)
+        folds = codes.reshape(self.folds, self.pe, self.sf, self.per_row)
+        return self.lanes.stored(self.node, self.x, folds, self.parallel, self.family)
 
     def start_words(self) -> list[int]:
         """What the accumulators begin with, a word a fold of PE rows."""

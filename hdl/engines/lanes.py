@@ -33,8 +33,11 @@ class Lanes(Hashable, Protocol):
     def codes(self, node: Dense) -> Array:
         """The weights of `node.own` as numbers of so many bits; an element 0 at a lane that is not there gets 0."""
 
-    def stored(self, codes: Array, family: Family) -> Array:
-        """[..., lanes of a row] as they are in memory, from codes of the same shape; all 0 where those are."""
+    def stored(self, node: Dense, x: Type, codes: Array, groups: int, family: Family) -> Array:
+        """[folds, PE, SF, lanes of a row] as they are in memory, from codes of the same shape; PE is of so many groups.
+
+        All 0 where the codes of all rows are.
+        """
 
     def excess(self, node: Dense, x: Type) -> Array:
         """[N]: what the sums of a row's own weights add up to beyond 2 ** shift * weight · x."""
@@ -42,8 +45,8 @@ class Lanes(Hashable, Protocol):
     def excess_of_beat(self, node: Dense, x: Type, lanes: int) -> tuple[int, int]:
         """The same of a beat, whatever its weights, and of a lane that is not there."""
 
-    def depth(self, node: Dense, x: Type, lanes: int, family: Family) -> int:
-        """Cycles from the elements to the sums of `lanes` lanes, of which `registered` makes all registers."""
+    def depth(self, node: Dense, x: Type, rows: int, lanes: int, family: Family) -> int:
+        """Cycles from the elements to the sums of so many rows of a group; `registered` makes all registers."""
 
     def usage(self, node: Dense, x: Type, rows: int, lanes: int, groups: int, family: Family, wired: bool) -> Usage:
         """Predicted resources of `sums` for so many rows; `wired`: their weights never change."""

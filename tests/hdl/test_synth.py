@@ -12,7 +12,7 @@ from lutwright.frontend.ir import Input, Type
 from lutwright.frontend.nodes import Dense
 from lutwright.hdl.emit import rtlil
 from lutwright.hdl.engines.base import Folding
-from lutwright.hdl.engines.multiply import dsp_blocks
+from lutwright.hdl.engines.packing import dsp_blocks
 from lutwright.hdl.engines.registry import engines
 from lutwright.hdl.synth import counted, resources, synthesize
 
