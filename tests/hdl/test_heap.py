@@ -6,7 +6,7 @@ import random
 
 import numpy as np
 import pytest
-from amaranth import Cat, Const, Elaboratable, Module, Signal
+from amaranth import Const, Elaboratable, Module, Signal
 from amaranth.sim import Simulator
 
 from lutwright.frontend.device import Family
@@ -114,7 +114,7 @@ class Core(Elaboratable):
         exact = Signal(40)
         numbers = [element.as_signed() if x.signed else element for element in elements]
         m.d.comb += exact.eq(sum(number * value for number, value in zip(numbers, values, strict=True)) << lanes.shift)
-        beat, absent = lanes.excess_of_beat(node, x, count)
+        beat, _ = lanes.excess_of_beat(node, x, count)
         excess = sum(sum((code == n) * int(e) for n, e in enumerate(lanes.at_zero(node, x, choices))) for code in index)
         residue = lanes.residue * least(x) * count
         width = node.type.width + lanes.shift
@@ -159,5 +159,5 @@ def test_a_proof_of_a_wrong_core_fails(tmp_path: object) -> None:
 
     core = Core(Wrong(), Type((1,), 0, 1), (-1, 1), 4, "ecp5")
     (tmp_path / "in.il").write_text(convert(core, "core", core.ports))  # type: ignore[operator]
-    with pytest.raises(Exception, match="proof did fail|failed"):
+    with pytest.raises(Exception, match="proof did fail"):
         yosys.run("read_rtlil in.il\nprep -top core -flatten\nsat -prove differs 0 -verify core\n", tmp_path)  # type: ignore[arg-type]
