@@ -42,8 +42,8 @@ RIPPLES: dict[Family, tuple[int, int, int]] = {
 PRICES = np.array([1.0, 1.34, 1.5, 1.67, 1.8, 2.0, 3.0])
 NOISES = np.array([0.0, 0.1, 0.3, 0.6])  # by how much of its price a compressor is taken for a dearer one
 PASSING = 0.3  # LUTs that a register is counted as which only waits
-WORK = 100_000  # bits that all trials for a heap begin with
-TRIALS = (28, 2000)
+WORK = 30_000  # bits that all trials for a heap begin with
+TRIALS = (28, 560)
 LONGEST = 31  # columns of an adder
 
 

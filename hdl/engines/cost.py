@@ -48,10 +48,10 @@ def accumulators(dense: FoldedDense, family: Family) -> Usage:
     usage = Usage(adders + chosen, bits * (1 + dense.restarts))
     if dense.constant:
         return usage
-    late = varying(dense.start_folds()) * dense.restarts  # registers that are 0 after a first beat
+    late = varying(dense.start_folds) * dense.restarts  # registers that are 0 after a first beat
     if dense.folds <= IN_LUTS[family]:
         return usage + Usage(ffs=min(late, 1 << dense.folds))
-    return usage + rom(dense.folds, varying(dense.start_folds()), family) + Usage(ffs=late)
+    return usage + rom(dense.folds, varying(dense.start_folds), family) + Usage(ffs=late)
 
 
 def control(dense: FoldedDense, family: Family) -> Usage:
@@ -83,7 +83,7 @@ def folded_cost(dense: FoldedDense, device: Device) -> Cost:
     usage += lanes.usage(dense.node, x, dense.pe, dense.per_row, dense.parallel, family, words == 1)
     usage += accumulators(dense, family) + Usage(ffs=dense.simd * x.width)
     few = dense.stored.codes.size <= EXACT
-    width = varying(dense.weight_folds()) if few else dense.pe * dense.per_row * dense.weight_bits
+    width = varying(dense.code_folds()) if few else dense.pe * dense.per_row * dense.weight_bits
     usage += rom(words, width, family)
     if dense.nf > 1:
         usage += ram(2 << (dense.sf - 1).bit_length(), dense.simd * x.width, family)

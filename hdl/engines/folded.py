@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 from amaranth import Array as Choice
@@ -82,16 +82,20 @@ class FoldedDense(StreamComponent):
 
     def weight_folds(self) -> Array:
         """[folds, PE, SF, lanes of a row]: the codes as stored; those of a fold of both are a word."""
+        return self.lanes.stored(self.node, self.x, self.code_folds(), self.parallel, self.family)
+
+    def code_folds(self) -> Array:
+        """The same as the lanes know them."""
         own = self.stored.codes
         codes = np.zeros((self.folds * self.pe, self.sf * self.per_row), own.dtype)
         codes[: own.shape[0], : own.shape[1]] = own
-        folds = codes.reshape(self.folds, self.pe, self.sf, self.per_row)
-        return self.lanes.stored(self.node, self.x, folds, self.parallel, self.family)
+        return codes.reshape(self.folds, self.pe, self.sf, self.per_row)
 
     def start_words(self) -> list[int]:
         """What the accumulators begin with, a word a fold of PE rows."""
-        return [concatenated(row.tolist(), self.width) for row in self.start_folds()]
+        return [concatenated(row.tolist(), self.width) for row in self.start_folds]
 
+    @cached_property
     def start_folds(self) -> Array:
         """[folds, PE]: the same, modulo 2 ** (width of an accumulator)."""
         beat, absent = self.lanes.excess_of_beat(self.node, self.x, self.per_row)
@@ -154,7 +158,7 @@ class FoldedDense(StreamComponent):
                 return (Cat(Const(1, 1), total) + Cat(carry, value))[1:]  # the lowest bits carry the third one in
 
             if self.restarts:
-                init = int(self.start_folds()[0, row]) if self.constant else 0
+                init = int(self.start_folds[0, row]) if self.constant else 0
                 kept = Signal(self.width, name=f"kept{row}", init=init)
                 added = kept if self.constant else kept | start
                 with m.If(advance & there):
@@ -174,10 +178,10 @@ class FoldedDense(StreamComponent):
         ]
         return m
 
-    @property
+    @cached_property
     def constant(self) -> bool:
         """Whether all folds start alike."""
-        starts = self.start_folds()
+        starts = self.start_folds
         return bool((starts == starts[0]).all())
 
     @property

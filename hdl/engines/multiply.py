@@ -11,6 +11,7 @@ from lutwright.hdl.engines.lanes import Lanes
 from lutwright.hdl.engines.products import ProductLanes, packings
 
 DSP_WIDTH = 16
+LEAST_BITS = 4  # of both factors
 
 
 class Multiply(FoldedEngine):
@@ -39,6 +40,8 @@ class MultiplyDsp(FoldedEngine):
             return f"{device.name} has no DSP blocks"
         if max(x.width, weight.width) > DSP_WIDTH:
             return f"elements and weights must have at most {DSP_WIDTH} bits, found {x.width} and {weight.width}"
+        if weight.width + x.width < LEAST_BITS:
+            return f"products of {x.width} by {weight.width} bits are smaller in LUTs"
         rows, each = len(node.weight) // node.groups, Type((), x.lo, x.hi)
         columns = node.own.shape[1]
         if not packings(weight, each, min(rows, 8), min(columns, 4), device.family)[0].in_dsp(device.family):

@@ -108,6 +108,7 @@ class Packing:
         return stored
 
 
+@lru_cache(maxsize=1 << 14)
 def field(weight: Type, x: Type, lanes: int, borrows: bool) -> int:
     """Bits of the sum of the products of so many lanes, that others may take 1 from, signed if a factor is."""
     corners = [one * other for one in (weight.lo, weight.hi) for other in (x.lo, x.hi)]

@@ -148,6 +148,7 @@ def packings(weight: Type, x: Type, rows: int, lanes: int, family: Family) -> Se
     return tuple(min(found, key=lambda one: one[:2])[2])
 
 
+@lru_cache(maxsize=1 << 14)
 def _cheapest(weight: Type, x: Type, rows: int, at_once: int, lanes: int, family: Family) -> Packing | None:
     counts = [1 << level for level in range((-(-lanes // at_once) - 1).bit_length() + 1)]
     made = [packing(weight, x, rows, at_once, added, family) for added in counts]
@@ -252,6 +253,7 @@ def _carried_sum(m: Module, terms: Sequence[Sum], registered: Registers) -> Sum:
     return registered(total, "sum"), None if more is None else registered(more, "carry")
 
 
+@lru_cache(maxsize=1 << 14)
 def packed_usage(made: Packing, lanes: int, family: Family) -> Usage:
     """Of a block's rows for so many lanes, but for the elements."""
     fields, inside = made.rows * lanes, made.in_dsp(family)
