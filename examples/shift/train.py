@@ -1,14 +1,15 @@
-"""Trains convolutional networks whose weights are powers of two, and their twins, and exports two of them beside this file.
+"""Trains convolutional networks whose weights are powers of two, and their twins; exports two of them beside this file.
 
 Run: python -m venv v; v/bin/pip install -r requirements.txt; v/bin/python train.py
 
-Data: scikit-learn's digits, 1,797 images of 8x8 pixels 0..16. A fifth, stratified, is the test split. A sixth of the rest
-is the validation split, which picks the seed of what is exported; nothing is chosen by the test split. Every epoch sees a
-third of the images shifted by up to one pixel.
+Data: scikit-learn's digits, 1,797 images of 8x8 pixels 0..16. A fifth, stratified, is the test split. A sixth of the
+rest is the validation split, which picks the seed of what is exported; nothing is chosen by the test split. Every epoch
+sees a third of the images shifted by up to one pixel.
 
-A layer's weights are its float ones, divided by a scale and rounded to the nearest of some codes; the scale is the one of
-the least square error, found anew in every step. Gradients pass the rounding unchanged. Activations are 4 bits without a
-sign, in steps of a power of two, behind batch normalization. All twins have the same recipe, their codes aside.
+A layer's weights are its float ones, divided by a scale and rounded to the nearest of some codes; the scale is that of
+the least square error, found anew in every step. Gradients pass the rounding unchanged. Activations have no sign and
+steps of a power of two, behind batch normalization. All twins have the same recipe, their codes aside; the float one
+rounds nothing.
 """
 
 from __future__ import annotations
@@ -63,7 +64,9 @@ def coded(weight: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
 class Layer(nn.Module):
     """Convolution or dense layer, batch normalization; then a quantized ReLU, and a pool, or neither."""
 
-    def __init__(self, shape: tuple[int, ...], groups: int, bits: int | None, pool: bool, codes: list[int] | None) -> None:
+    def __init__(
+        self, shape: tuple[int, ...], groups: int, bits: int | None, pool: bool, codes: list[int] | None
+    ) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(shape))
         nn.init.kaiming_normal_(self.weight)
@@ -170,8 +173,9 @@ def exported(model: Digits) -> onnx.ModelProto:
             weight = constant(f"weight{place}", code.numpy())
             node("Conv", f"conv{place}", weight, pads=pad, kernel_shape=list(code.shape[2:]), group=layer.groups)
         shape = (-1,) + (1,) * (code.dim() - 2)
+        total = f"add{place}" if layer.bits else "scores"
         node("Mul", f"mul{place}", constant(f"factor{place}", (factor * scale).reshape(shape).numpy()))
-        node("Add", f"add{place}" if layer.bits else "scores", constant(f"summand{place}", summand.reshape(shape).numpy()))
+        node("Add", total, constant(f"summand{place}", summand.reshape(shape).numpy()))
         if layer.bits:
             node("Relu", f"relu{place}")
             quant(f"act{place}", layer.step, layer.bits)
