@@ -64,14 +64,12 @@ def coded(weight: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
 class Layer(nn.Module):
     """Convolution or dense layer, batch normalization; then a quantized ReLU, and a pool, or neither."""
 
-    def __init__(
-        self, shape: tuple[int, ...], groups: int, bits: int | None, pool: bool, codes: list[int] | None
-    ) -> None:
+    def __init__(self, shape: tuple[int, ...], bits: int | None, pool: bool, codes: list[int] | None) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(shape))
         nn.init.kaiming_normal_(self.weight)
         self.norm = nn.BatchNorm1d(shape[0]) if len(shape) == 2 else nn.BatchNorm2d(shape[0])
-        self.groups, self.bits, self.pool = groups, bits, pool
+        self.bits, self.pool = bits, pool
         self.codes = None if codes is None else torch.tensor(codes, dtype=torch.float32)
 
     @property
@@ -87,7 +85,7 @@ class Layer(nn.Module):
             weight = weight + (code * scale - weight).detach()
         if weight.dim() == 2:
             return self.norm(functional.linear(x.flatten(1), weight))
-        y = torch.relu(self.norm(functional.conv2d(x, weight, padding=weight.shape[2] // 2, groups=self.groups)))
+        y = torch.relu(self.norm(functional.conv2d(x, weight, padding=1)))
         if self.bits is not None:
             y = y.clamp(max=self.step * (2**self.bits - 1))
             y = y + (torch.round(y / self.step) * self.step - y).detach()
@@ -100,11 +98,10 @@ class Digits(nn.Module):
     def __init__(self, codes: list[int] | None, bits: int | None) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            Layer((16, 1, 3, 3), 1, bits, False, codes),
-            Layer((16, 16, 3, 3), 1, bits, True, codes),
-            Layer((16, 1, 3, 3), 16, bits, False, codes),
-            Layer((32, 16, 1, 1), 1, bits, True, codes),
-            Layer((10, 128), 1, None, False, codes),
+            Layer((8, 1, 3, 3), bits, False, codes),
+            Layer((16, 8, 3, 3), bits, True, codes),
+            Layer((16, 16, 3, 3), bits, True, codes),
+            Layer((10, 64), None, False, codes),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -169,9 +166,8 @@ def exported(model: Digits) -> onnx.ModelProto:
             node("Flatten", "flat")
             node("MatMul", f"dense{place}", constant(f"weight{place}", code.T.numpy()))
         else:
-            pad = [code.shape[2] // 2] * 4
             weight = constant(f"weight{place}", code.numpy())
-            node("Conv", f"conv{place}", weight, pads=pad, kernel_shape=list(code.shape[2:]), group=layer.groups)
+            node("Conv", f"conv{place}", weight, pads=[1] * 4, kernel_shape=[3, 3])
         shape = (-1,) + (1,) * (code.dim() - 2)
         total = f"add{place}" if layer.bits else "scores"
         node("Mul", f"mul{place}", constant(f"factor{place}", (factor * scale).reshape(shape).numpy()))
