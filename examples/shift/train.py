@@ -9,7 +9,7 @@ sees a third of the images shifted by up to one pixel.
 A layer's weights are its float ones, divided by a scale and rounded to the nearest of some codes; the scale is that of
 the least square error, found anew in every step. Gradients pass the rounding unchanged. Activations have no sign and
 steps of a power of two, behind batch normalization. All twins have the same recipe, their codes aside; the float one
-rounds nothing.
+rounds nothing. After training, the statistics of the normalizations are taken anew with the weights as they are.
 """
 
 from __future__ import annotations
@@ -130,7 +130,19 @@ def train(model: nn.Module, x: Tensor, y: Tensor, epochs: int, seed: int) -> Non
             loss.backward()
             optimizer.step()
         schedule.step()
+    settle(model, x)
     model.eval()
+
+
+def settle(model: nn.Module, x: Tensor) -> None:
+    """The normalizations' statistics, of all images: the running ones lag behind codes that change in leaps."""
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            module.reset_running_stats()
+            module.momentum = None  # the plain mean
+    model.train()
+    with torch.no_grad():
+        model(x)
 
 
 def accuracy(model: nn.Module, x: Tensor, y: Tensor) -> float:
