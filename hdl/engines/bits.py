@@ -30,6 +30,7 @@ class Leaves:
     wired: float = 0
 
 
+@dataclass(frozen=True)
 class BitLanes:
     """What such lanes share. Elements are u = x - (the least of x's bits): with the top bit flipped where x is signed.
 
@@ -172,6 +173,7 @@ def residue_plan(x: Type, lanes: int, family: Family) -> heap.Plan:
     return heap.plan((lanes,) * x.width, family, residue_width(x, lanes))
 
 
+@dataclass(frozen=True)
 class SignLanes(BitLanes):
     """Weights whose every bit counts as +1 or -1: a product is the elements' bits, or their complements.
 
@@ -273,6 +275,7 @@ def by_threes(forms: Sequence[Value], weights: Sequence[Value]) -> tuple[list[Va
     return sums + [forms[lane] ^ weights[lane] for lane in range(lanes // 3 * 3, lanes)], carries
 
 
+@dataclass(frozen=True)
 class DigitLanes(SignLanes):
     """Any integer weights, as digits of +1 and -1."""
 
@@ -286,6 +289,7 @@ class DigitLanes(SignLanes):
         return (1 << (self.weight_bits(node) - 1)) - 1 - node.own
 
 
+@dataclass(frozen=True)
 class MaskLanes(BitLanes):
     """Weights -1, 0 and 1: a bit that says non-zero, above it a sign."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -33,6 +34,7 @@ OUTSIDE: dict[Family, int] = {"ice40": 0, "ecp5": 2, "gowin": 2, "xc7": 0}  # re
 MOST_ROWS, MOST_LANES = 8, 4  # in a block
 
 
+@dataclass(frozen=True)
 class ProductLanes:
     """Weights in two's complement, packed where several products fit into a block (`hdl.engines.packing`).
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -30,6 +31,7 @@ def terms_of(node: Dense) -> Array:
     return np.take_along_axis(planes, order, axis=0)[:count]
 
 
+@dataclass(frozen=True)
 class ShiftLanes(BitLanes):
     """Weights of up to three terms ±2**e: a lane shifts u by e, and takes its complement where the sign is -1.
 
