@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from amaranth import Module, Shape, Signal, Value, unsigned
+from amaranth import Cat, Const, Module, Shape, Signal, Value, unsigned
 
 LEVELS_PER_REGISTER = 2
 
@@ -80,6 +80,11 @@ def _sum(m: Module, terms: Sequence[Value]) -> Value:
     signal = Signal.like(total, name="sum")
     m.d.comb += signal.eq(total)
     return signal
+
+
+def carried_sum(one: Value, other: Value, carry: Value) -> Value:
+    """one + other + carry, of bits, in one chain of carries: a column below the lowest carries the bit in."""
+    return (Cat(Const(1, 1), one) + Cat(carry, other))[1:]
 
 
 def typed(value: Value, shape: Shape) -> Value:

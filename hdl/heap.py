@@ -20,6 +20,7 @@ from amaranth import Cat, Const, Module, Signal, Value
 from numba import njit
 
 from lutwright.frontend.device import Family
+from lutwright.hdl.arith import carried_sum
 
 Heights = tuple[int, ...]
 """Bits in each column, that of weight 1 first."""
@@ -225,8 +226,8 @@ def _compressed(m: Module, bits: list[list[Value]], one: Compressor) -> list[Val
         m.d.comb += total.eq(sum(bits[0][1:], bits[0][0]))
         return list(total)
     first, second = (Cat(*(column[row] if row < len(column) else Const(0, 1) for column in bits)) for row in (0, 1))
-    if one.takes[0] == 3:  # the lowest bits carry the third one in
-        m.d.comb += total.eq((Cat(Const(1, 1), first) + Cat(bits[0][2], second))[1:])
+    if one.takes[0] == 3:
+        m.d.comb += total.eq(carried_sum(first, second, bits[0][2]))
     else:
         m.d.comb += total.eq(first + second)
     return list(total)

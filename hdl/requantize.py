@@ -119,7 +119,7 @@ class RequantizeUnit(Unit):
         luts: float = sum(adders for _, adders in levels) + CLIP * self.level_bits
         multiplies = self.product.core[1] > 1
         if factor is None:
-            luts += self.product.row_bits
+            luts += self.product.row_bits / (2 if device.family == "ecp5" else 1)  # `carry_inputs`: of one row in two
         else:  # what lies below a constant's lowest one needs no adder
             luts -= (term & -term).bit_length() - 1 if term else self.terms.width
             upper = abs(factor >> self.product.factor_low)

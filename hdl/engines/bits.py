@@ -84,8 +84,8 @@ class BitLanes:
 
     def plan(self, node: Dense, x: Type, lanes: int, family: Family) -> heap.Plan:
         """The heap of a row."""
-        (least, *others), width = self.leaves(node, x, lanes, family).heights, node.type.width + self.shift
-        heights = (least - self.carries(least, family), *others)
+        (lowest, *others), width = self.leaves(node, x, lanes, family).heights, node.type.width + self.shift
+        heights = (lowest - self.carries(lowest, family), *others)
         if not self.residue:
             return heap.plan(heights, family, width)
         late = (1,) * min(width, residue_width(x, lanes))

@@ -13,6 +13,7 @@ from amaranth.lib import wiring
 from lutwright.frontend.device import Family
 from lutwright.frontend.ir import Array, Type
 from lutwright.frontend.nodes import Dense
+from lutwright.hdl.arith import carried_sum
 from lutwright.hdl.beats import Beats
 from lutwright.hdl.engines.base import Folding, StreamComponent
 from lutwright.hdl.engines.foldings import groups_at_once
@@ -155,7 +156,7 @@ class FoldedDense(StreamComponent):
             def plus(value: Value, total: Value = total, carry: Value | None = carry) -> Value:
                 if carry is None:
                     return total + value
-                return (Cat(Const(1, 1), total) + Cat(carry, value))[1:]  # the lowest bits carry the third one in
+                return carried_sum(total, value, carry)
 
             if self.restarts:
                 init = int(self.start_folds[0, row]) if self.constant else 0

@@ -8,10 +8,10 @@ from lutwright.frontend.nodes import Dense
 from lutwright.hdl.engines.bits import DigitLanes
 from lutwright.hdl.engines.folded_engine import FoldedEngine
 from lutwright.hdl.engines.lanes import Lanes
-from lutwright.hdl.engines.products import ProductLanes, packings
+from lutwright.hdl.engines.products import MOST_LANES, MOST_ROWS, ProductLanes, packings
 
 DSP_WIDTH = 16
-LEAST_BITS = 4  # of both factors
+LEAST_PRODUCT = 4  # bits of a product
 
 
 class Multiply(FoldedEngine):
@@ -40,10 +40,12 @@ class MultiplyDsp(FoldedEngine):
             return f"{device.name} has no DSP blocks"
         if max(x.width, weight.width) > DSP_WIDTH:
             return f"elements and weights must have at most {DSP_WIDTH} bits, found {x.width} and {weight.width}"
-        if weight.width + x.width < LEAST_BITS:
+        if weight.width + x.width < LEAST_PRODUCT:
             return f"products of {x.width} by {weight.width} bits are smaller in LUTs"
         rows, each = len(node.weight) // node.groups, Type((), x.lo, x.hi)
         columns = node.own.shape[1]
-        if not packings(weight, each, min(rows, 8), min(columns, 4), device.family)[0].in_dsp(device.family):
+        if not packings(weight, each, min(rows, MOST_ROWS), min(columns, MOST_LANES), device.family)[0].in_dsp(
+            device.family
+        ):
             return f"synthesis would not put products of {x.width} by {weight.width} bits into DSP blocks"
         return None

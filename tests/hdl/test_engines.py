@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 
 import numpy as np
 import pytest
 
 from lutwright.errors import PlanError
-from lutwright.frontend.device import device
+from lutwright.frontend.device import Device, device
 from lutwright.frontend.ir import Array, Input, Type
 from lutwright.frontend.nodes import Dense
 from lutwright.hdl.engines.base import Folding
@@ -18,7 +17,8 @@ from lutwright.hdl.timing import measure, simulate
 
 from .harness import run
 
-DEVICE = device(os.environ.get("DEV", "ecp5-85k"))
+DEVICE = device("ecp5-85k")
+OTHERS = (device("xc7"), device("ice40-up5k"), device("gw2a-18"))
 Kind = tuple[str, int, int, Sequence[int]]
 Case = tuple[Kind, int, int, tuple[int, ...], str]
 KINDS: list[Kind] = [
@@ -102,6 +102,18 @@ def test_engine_is_evaluate(case: Case, stalls: tuple[float, float]) -> None:
         assert ran.last_out[-1] - ran.last_out[-2] == cycles
 
 
+@pytest.mark.parametrize("chip", OTHERS, ids=lambda chip: chip.family)
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind[0] not in ("spatial", "multiply_dsp")])
+@pytest.mark.parametrize(("rows", "columns", "fold"), [(5, 11, "2x7"), (4, 40, "3x33"), (3, 4, "3x2"), (18, 8, "2x4")])
+def test_the_forms_of_other_families(kind: Kind, rows: int, columns: int, fold: str, chip: Device) -> None:
+    """Lanes, accumulators and starts of LUT6, and of LUT4 beside plain carries; test_products has the DSP blocks'."""
+    node, x = layer(kind, rows, columns, ())
+    component = engines()[kind[0]].build(node, x, Folding(*map(int, fold.split("x"))), chip)
+    samples = frames(node, x, 5, seed=rows)
+    ran = run(component, samples, (0.3, 0.3), seed=5, before=7)
+    np.testing.assert_array_equal(ran.outputs, node.evaluate(samples))
+
+
 GROUPED = [(kind, groups) for kind in KINDS if kind[0] != "spatial" and any(kind[3]) for groups in (2, 6)]
 
 
@@ -145,6 +157,7 @@ def test_a_folding_divides_a_group_or_is_some(folding: str) -> None:
         ("xnor", 0, 1, (-1, 0, 1), "weights must be -1 or 1"),
         ("xnor", 0, 2, (-1, 1), "found [0, 2]"),
         ("addsub", 0, 2, (-2, 1), "found magnitudes up to 2"),
+        ("multiply_dsp", 0, 2, (-1, 0), "products of 2 by 1 bits"),
         ("multiply_dsp", 0, 2**20, (-9, 9), "at most 16 bits, found 21 and 5"),
     ],
 )

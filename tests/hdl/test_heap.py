@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
-from amaranth import Const, Elaboratable, Module, Signal
-from amaranth.sim import Simulator
+from amaranth import Const, Elaboratable, Module, Signal, Value
+from amaranth.sim import Simulator, SimulatorContext
 
 from lutwright.frontend.device import Family
 from lutwright.frontend.ir import Input, Type
@@ -48,18 +49,17 @@ def test_a_heap_is_its_sum(heights: heap.Heights, late: heap.Heights, arrival: i
     most = sum(height << column for column, height in [*enumerate(heights), *enumerate(late)])
     width = max(1, most.bit_length() - cut)
     dut, rng = Sum(heights, late, arrival, width, family), random.Random(7)
-    made = heap.plan(heights, family, width, late, arrival)
-    assert made.luts >= sum(heights) + sum(late) - made.width - cut * 20 or family == "xc7"
+    assert heap.plan(heights, family, width, late, arrival).width <= width
 
-    async def bench(ctx: object) -> None:
+    async def bench(ctx: SimulatorContext) -> None:
         for turn in range(60):
             value = (0, (1 << len(dut.bits)) - 1)[turn] if turn < 2 else rng.getrandbits(len(dut.bits))
-            ctx.set(dut.bits, value)  # type: ignore[attr-defined]
+            ctx.set(dut.bits, value)
             there = [value >> place & 1 for place in range(len(dut.bits))]
             expected = 0
             for column, height in [*enumerate(heights), *enumerate(late)]:
                 expected += sum(there.pop() for _ in range(height)) << column
-            assert ctx.get(dut.total) == expected % (1 << width)  # type: ignore[attr-defined]
+            assert ctx.get(dut.total) == expected % (1 << width)
 
     simulator = Simulator(dut)
     simulator.add_testbench(bench)
@@ -105,7 +105,7 @@ class Core(Elaboratable):
         elements = [self.elements.word_select(lane, x.width) for lane in range(count)]
 
         class Wires(Registers):
-            def __call__(self, value, name, data=True):  # type: ignore[no-untyped-def]
+            def __call__(self, value: Value, name: str, data: bool = True) -> Signal:
                 wire = Signal.like(value)
                 m.d.comb += wire.eq(value)
                 return wire
@@ -143,21 +143,21 @@ CORES = [
     ("lanes", "x", "weights", "count"), [core[1:] for core in CORES], ids=[core[0] for core in CORES]
 )
 def test_a_core_is_its_sum_of_products(
-    lanes: BitLanes, x: Type, weights: tuple[int, ...], count: int, family: Family, tmp_path: object
+    lanes: BitLanes, x: Type, weights: tuple[int, ...], count: int, family: Family, tmp_path: Path
 ) -> None:
     """Proved by SAT for all elements and all weights: the popcount, shift and multiply cores."""
     core = Core(lanes, x, weights, count, family)
-    (tmp_path / "in.il").write_text(convert(core, "core", core.ports))  # type: ignore[operator]
+    (tmp_path / "in.il").write_text(convert(core, "core", core.ports))
     script = "read_rtlil in.il\nprep -top core -flatten\nsat -prove differs 0 -verify core\n"
-    yosys.run(script, tmp_path)  # type: ignore[arg-type]
+    yosys.run(script, tmp_path)
 
 
-def test_a_proof_of_a_wrong_core_fails(tmp_path: object) -> None:
+def test_a_proof_of_a_wrong_core_fails(tmp_path: Path) -> None:
     class Wrong(SignLanes):
         def at_zero(self, node: Dense, x: Type, codes: np.ndarray) -> np.ndarray:
             return super().at_zero(node, x, codes) + (codes == 1)
 
     core = Core(Wrong(), Type((1,), 0, 1), (-1, 1), 4, "ecp5")
-    (tmp_path / "in.il").write_text(convert(core, "core", core.ports))  # type: ignore[operator]
+    (tmp_path / "in.il").write_text(convert(core, "core", core.ports))
     with pytest.raises(Exception, match="proof did fail"):
-        yosys.run("read_rtlil in.il\nprep -top core -flatten\nsat -prove differs 0 -verify core\n", tmp_path)  # type: ignore[arg-type]
+        yosys.run("read_rtlil in.il\nprep -top core -flatten\nsat -prove differs 0 -verify core\n", tmp_path)
