@@ -76,9 +76,9 @@ def varying(folds: Array) -> int:
     return int(np.bitwise_count(ones ^ all_ones).sum())
 
 
-def folded_cost(dense: FoldedDense, device: Device) -> Cost:
+def folded_cost(dense: FoldedDense, family: Family) -> Cost:
     """Predicted resources of a folded layer."""
-    family, x, lanes = device.family, dense.i_beats.type, dense.lanes
+    x, lanes = dense.i_beats.type, dense.lanes
     words, usage = dense.folds * dense.sf, control(dense, family)
     usage += lanes.usage(dense.node, x, dense.pe, dense.per_row, dense.parallel, family, words == 1)
     usage += accumulators(dense, family) + Usage(ffs=dense.simd * x.width)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable
+from functools import lru_cache
 
-from lutwright.frontend.device import Device
+from lutwright.frontend.device import Device, Family
 from lutwright.frontend.ir import Type
 from lutwright.frontend.nodes import Dense
 from lutwright.hdl.engines.base import Cost, Folding, StreamComponent
@@ -26,10 +27,13 @@ class FoldedEngine:
         return foldings(node)
 
     def cost(self, node: Dense, x: Type, folding: Folding, device: Device) -> Cost:
-        return folded_cost(self._dense(node, x, folding, device), device)
+        return _cost(node, x, folding, self.lanes(node), device.family)
 
     def build(self, node: Dense, x: Type, folding: Folding, device: Device) -> StreamComponent:
-        return self._dense(node, x, folding, device)
-
-    def _dense(self, node: Dense, x: Type, folding: Folding, device: Device) -> FoldedDense:
         return FoldedDense(node, x, folding, self.lanes(node), device.family)
+
+
+@lru_cache(maxsize=1 << 16)
+def _cost(node: Dense, x: Type, folding: Folding, lanes: Lanes, family: Family) -> Cost:
+    """Plans are searched for on several devices of a family, and for several goals."""
+    return folded_cost(FoldedDense(node, x, folding, lanes, family), family)

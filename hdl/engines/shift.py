@@ -31,6 +31,12 @@ def terms_of(node: Dense) -> Array:
     return np.take_along_axis(planes, order, axis=0)[:count]
 
 
+@lru_cache(maxsize=64)
+def exponents_of(node: Dense) -> int:
+    """How many powers of two the terms need, from 2**0 on."""
+    return max(1, int(np.abs(terms_of(node)).max()))
+
+
 @dataclass(frozen=True)
 class ShiftLanes(BitLanes):
     """Weights of up to three terms ±2**e: a lane shifts u by e, and takes its complement where the sign is -1.
@@ -39,13 +45,9 @@ class ShiftLanes(BitLanes):
     Source: Zhou et al., "Incremental Network Quantization", ICLR 2017; Elhoushi et al., "DeepShift", 2021.
     """
 
-    def exponents(self, node: Dense) -> int:
-        """How many there are, from 0 on."""
-        return max(1, int(np.abs(terms_of(node)).max()))
-
     def code_bits(self, node: Dense) -> int:
         """Of a term."""
-        return self.exponents(node).bit_length() + 1
+        return exponents_of(node).bit_length() + 1
 
     def weight_bits(self, node: Dense) -> int:
         return len(terms_of(node)) * self.code_bits(node)
@@ -60,7 +62,7 @@ class ShiftLanes(BitLanes):
         return list(bits)
 
     def columns(self, node: Dense, forms: Sequence[Sequence[Value]], codes: Sequence[Value], family: Family) -> Columns:
-        bits, width = self.code_bits(node), len(forms) + self.exponents(node) - 1
+        bits, width = self.code_bits(node), len(forms) + exponents_of(node) - 1
         columns: Columns = [[] for _ in range(width)]
         for lane, code in enumerate(codes):
             u = Cat(*(form[lane] for form in forms))
@@ -75,7 +77,7 @@ class ShiftLanes(BitLanes):
         return columns
 
     def leaves(self, node: Dense, x: Type, lanes: int, family: Family) -> Leaves:
-        terms, exponents = len(terms_of(node)), self.exponents(node)
+        terms, exponents = len(terms_of(node)), exponents_of(node)
         width, places = x.width + exponents - 1, exponents.bit_length()
         widths = [x.width + (1 << place + 1) - 1 for place in range(places - 1)] + [width]  # after each multiplexer
         if family == "xc7":  # two multiplexers in a LUT
@@ -83,7 +85,7 @@ class ShiftLanes(BitLanes):
         return Leaves((lanes * terms,) * width, lanes * terms * (sum(widths) + (places > 2)))
 
     def at_zero(self, node: Dense, x: Type, codes: Array) -> Array:
-        bits, width = self.code_bits(node), x.width + self.exponents(node) - 1
+        bits, width = self.code_bits(node), x.width + exponents_of(node) - 1
         each = (codes[..., np.newaxis] >> bits * np.arange(len(terms_of(node)))) & ((1 << bits) - 1)
         places, falls = each & ((1 << bits - 1) - 1), each >> (bits - 1)
         values = np.where(places > 0, (least(x) << places) >> 1, 0)
@@ -103,6 +105,6 @@ class Shift(FoldedEngine):
         terms = terms_of(node)
         if len(terms) > MOST_TERMS:
             return f"weights must be sums of up to {MOST_TERMS} powers of two, found some of {len(terms)}"
-        if np.abs(terms).max() > MOST_EXPONENT + 1:
+        if exponents_of(node) > MOST_EXPONENT + 1:
             return f"weights must be below 2**{MOST_EXPONENT + 1} in magnitude"
         return None

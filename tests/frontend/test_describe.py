@@ -25,7 +25,7 @@ def test_a_network(models: Path) -> None:
     ]
     assert [row.hardware for row in found.nodes[:3]] == [
         ("wires",),
-        ("xnor", "addsub", "multiply", "spatial"),
+        ("xnor", "addsub", "shift", "multiply", "spatial"),
         ("threshold",),
     ]
     assert [row.operator for row in found.pre] == ["Reshape", "Mul", "Sub", "BipolarQuant"]
