@@ -14,14 +14,13 @@ from pathlib import Path
 
 from conv_networks import CASES as CONVOLUTIONAL
 from conv_networks import MODELS, grid, samples
-from versus_nngen_place import CORE, mapped, placed
+from versus_nngen_place import placed, synthesized
 
 from lutwright import flow
 from lutwright.boards.base import boards
 from lutwright.design import design
 from lutwright.errors import LutwrightError
 from lutwright.frontend.planning import Fps, Goal
-from lutwright.hdl import emit
 from lutwright.hdl.network import Network
 
 ROOT = Path(__file__).parents[1]
@@ -61,10 +60,8 @@ def alone(name: str, board: str, goal: Goal | None) -> list[str]:
     made = design(MODELS / name / "model.onnx", flow.Options(board=board, grid=grid(name), goal=goal), lambda *_: None)
     timing, clock, start = made.network.timing(), made.clock_mhz or 0.0, time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        core = Path(folder) / "core.il"
-        core.write_text(emit.rtlil(Network(made.model.graph, made.plan), CORE))
-        found, ports = mapped(core, "clk", made.plan.device)
-        fmax = placed(core.parent, "clk", ports, made.plan.device)
+        found, ports = synthesized(Network(made.model.graph, made.plan), made.plan.device, Path(folder))
+        fmax = placed(Path(folder), "clk", ports, made.plan.device)
     return [
         name, f"{board}, no link", *(f"{count:,}" for count in (found.lut, found.ff, found.bram, found.dsp)),
         f"{fmax:.1f}" if fmax else "-", f"{clock:.2f}", f"{timing.interval:,}",

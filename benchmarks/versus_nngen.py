@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 from versus_nngen_network import Net, networks, samples, write_onnx, write_peer
-from versus_nngen_place import CORE, Ports, fits, mapped, placed
+from versus_nngen_place import CORE, Ports, fits, mapped, placed, synthesized
 
 from lutwright.design import Design, Options, design
 from lutwright.errors import ToolError
@@ -123,8 +123,7 @@ def ours(net: Net, made: Design, tool: str, golden: Array, folder: Path) -> Row:
     ran = simulate(emit.verilog(network, CORE), CORE, network.i_beats, network.o_beats, x)
     proved(tool, golden, ran.outputs)
     assert ran.interval is not None
-    (folder / "core.il").write_text(emit.rtlil(Network(made.model.graph, made.plan), CORE))
-    resources, ports = mapped(folder / "core.il", "clk", DEVICE)
+    resources, ports = synthesized(Network(made.model.graph, made.plan), DEVICE, folder)
     return Row(tool, ran.interval, ran.latency, resources, achieved(folder, "clk", resources, ports))
 
 

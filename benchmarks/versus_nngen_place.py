@@ -15,6 +15,7 @@ from amaranth.hdl import Elaboratable
 from lutwright.errors import ToolError
 from lutwright.frontend.device import Device
 from lutwright.hdl import emit, synth, yosys
+from lutwright.hdl.network import Network
 from lutwright.hdl.synth import Resources
 
 LIMIT = 3600  # seconds that place and route may take
@@ -76,6 +77,12 @@ def mapped(source: Path, clock: str, device: Device) -> tuple[Resources, Ports]:
     ]
     del sides[0][clock]
     return synth.counted(module), Ports(*sides)
+
+
+def synthesized(network: Network, device: Device, folder: Path) -> tuple[Resources, Ports]:
+    """A network of lutwright as `mapped` in `folder`."""
+    (folder / "core.il").write_text(emit.rtlil(network, CORE))
+    return mapped(folder / "core.il", "clk", device)
 
 
 def placed(folder: Path, clock: str, ports: Ports, device: Device) -> float | None:

@@ -64,7 +64,7 @@ def plan(
     for share in SLACK:
         chosen = _choice(search, candidates, goal, clock_mhz, share)
         while chosen is not None:
-            made, tried = chosen.plan, Network(graph, chosen.plan)
+            tried = Network(graph, chosen.plan)
             if not search.fits(tried.cost):
                 break
             if bursts := _bursts(search, chosen, tried, goal):
@@ -76,8 +76,7 @@ def plan(
                         goal != Latency() or found.latency <= tried.timing().latency
                     ):
                         return other
-            if not (isinstance(goal, Fps) and _reached(tried, goal, clock_mhz)):
-                made, tried = _evened(search, chosen, tried, goal)
+            made, tried = _evened(search, chosen, tried, goal, clock_mhz)
             if _reached(tried, goal, clock_mhz):
                 return replace(made, explanation=tuple(explain(search, chosen, tried, goal, clock_mhz)))
             # Nodes that wait for one another take longer than the slowest of them: a faster choice may be in time.
@@ -94,9 +93,15 @@ def plan(
     raise PlanError(_too_big(search, tried.cost if tried else None))
 
 
-def _evened(search: Search, chosen: Solution, network: Network, goal: Goal | None) -> tuple[Plan, Network]:
-    """A choice with queues that keep its nodes from waiting for one another, where they do and the queues fit."""
-    if not isinstance(goal, Smallest | Latency) and network.timing().interval > network.cost.cycles:
+def _evened(
+    search: Search, chosen: Solution, network: Network, goal: Goal | None, clock_mhz: float | None
+) -> tuple[Plan, Network]:
+    """A choice with queues that keep its nodes from waiting for one another, where they do and the queues fit.
+
+    Without them where the goal is reached as it is.
+    """
+    reached = goal is not None and _reached(network, goal, clock_mhz)
+    if not reached and network.timing().interval > network.cost.cycles:
         made = sized(search.graph, chosen.bare, even=True)
         evened = Network(search.graph, made)
         if search.fits(evened.cost) and evened.timing().interval < network.timing().interval:

@@ -29,12 +29,6 @@ class Timetable:
         zero = np.zeros(1, np.int64)
         return cls(zero, zero, needs[np.newaxis], lowers[np.newaxis])
 
-    @classmethod
-    def read(cls, words: Array, rows: int, length: int) -> Timetable:
-        """Of its `words`."""
-        both = words[2 * rows :].reshape(-1, 2, length)
-        return cls(words[:rows], (words[rows : 2 * rows] - 2 * rows) // (2 * length), both[:, 0], both[:, 1])
-
     def certain(self, depth: int, frame: int) -> Timetable:
         """With the room that a buffer of `depth` beats has for certain, in frames of `frame` beats.
 

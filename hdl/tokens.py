@@ -35,11 +35,12 @@ class Kind(IntEnum):
 
 @dataclass(frozen=True, eq=False)
 class Stage:
-    """A kind with its parameters; `table` is of a SCHEDULE and of TURNS."""
+    """A kind with its parameters; `table` is of a SCHEDULE, the words of its `timetable`, and of TURNS."""
 
     kind: Kind
     parameters: tuple[int, ...] = ()
     table: Array = field(default_factory=lambda: np.zeros(0, np.int64))
+    timetable: Timetable | None = None
 
 
 Stages = tuple[Stage, ...]
@@ -84,7 +85,7 @@ def replay(beats: int, times: int) -> Stages:
 def schedule(table: Timetable, depth: int, frame: int) -> Stages:
     """A buffer of `depth` beats, read in any order into a register; a frame has `frame` beats."""
     rows, length = len(table.bases), table.needs.shape[1]
-    return (Stage(Kind.SCHEDULE, (depth, frame, rows, length), table.words),)
+    return (Stage(Kind.SCHEDULE, (depth, frame, rows, length), table.words, table),)
 
 
 def fork(count: int) -> Stage:
@@ -131,9 +132,9 @@ class Tokens:
 def _tight(stage: Stage) -> Stage:
     if stage.kind is Kind.PIPELINE:
         return replace(stage, parameters=(1, *stage.parameters[1:]))
-    if stage.kind is Kind.SCHEDULE:
-        depth, frame, rows, length = stage.parameters
-        return schedule(Timetable.read(stage.table, rows, length).certain(depth, frame), depth, frame)[0]
+    if stage.timetable is not None:
+        depth, frame, *_ = stage.parameters
+        return schedule(stage.timetable.certain(depth, frame), depth, frame)[0]
     return stage
 
 
