@@ -198,7 +198,7 @@ class Search:
         prices, best = dict.fromkeys(limits, 1.0), None
         for _ in range(ROUNDS):
             weights = {name: prices[name] / limit if limit > 0 else 1e9 for name, limit in limits.items()}
-            found = self._cheapest(interval, haste, weights)
+            found = self._cheapest(interval, haste, weights, limits)
             if found is None:
                 return best
             shares = self.shares(found.cost, room)
@@ -209,7 +209,9 @@ class Search:
             prices = {name: price * min(4, max(0.5, shares[name])) for name, price in prices.items()}
         return best
 
-    def _cheapest(self, interval: int, haste: float, weights: Mapping[str, float]) -> Solution | None:
+    def _cheapest(
+        self, interval: int, haste: float, weights: Mapping[str, float], limits: Mapping[str, float]
+    ) -> Solution | None:
         luts, ffs, brams, dsps = weights["LUT"], weights["FF"], weights["BRAM"], weights["DSP"]
 
         def price(cost: Cost) -> float:
@@ -226,7 +228,8 @@ class Search:
                 beats = [path.streams.get(source) for source in sources]
                 lanes = tuple(stream.lanes if stream else 0 for stream in beats)
                 if lanes not in steps:
-                    joined = (self._join(node, beats, option) for option in self._fitting(node, beats, interval, price))
+                    fitting = self._fitting(node, beats, interval, price, limits)
+                    joined = (self._join(node, beats, option) for option in fitting)
                     steps[lanes] = [step for step in joined if step.cost.cycles <= interval]
                 for step in steps[lanes]:
                     option = step.option
@@ -242,10 +245,16 @@ class Search:
         return Solution(self, paths[0].steps) if paths else None
 
     def _fitting(
-        self, node: Node, beats: Sequence[Beats | None], interval: int, price: Callable[[Cost], float]
+        self,
+        node: Node,
+        beats: Sequence[Beats | None],
+        interval: int,
+        price: Callable[[Cost], float],
+        limits: Mapping[str, float],
     ) -> Sequence[Option]:
         if node.name in self.options:
             fast = [option for option in self.options[node.name] if option.cost.cycles <= interval]
+            fast = [option for option in fast if _within(option.cost, limits)] or fast
             return sorted(fast, key=lambda option: price(option.cost))[:BEAM]
         inputs = self.graph.types(node)
         x = inputs[0]
@@ -275,6 +284,15 @@ class Search:
             target = Beats(x, option.folding.simd)
             cost += Cost(0, 0, 0, 0, target.per_frame) if source is None else adapter_cost(source, target, self.device)
         return Step(node, option, cost)
+
+
+def _within(cost: Cost, limits: Mapping[str, float]) -> bool:
+    return (
+        cost.luts <= limits["LUT"]
+        and cost.ffs <= limits["FF"]
+        and cost.brams <= limits["BRAM"]
+        and cost.dsps <= limits["DSP"]
+    )
 
 
 @dataclass(frozen=True)

@@ -95,6 +95,13 @@ def test_fps_is_reached_and_hardly_more(digits: Graph, fps: float) -> None:
     assert Network(digits, chosen).cost.luts <= Network(digits, plan(digits, device("ecp5-25k"), None)).cost.luts
 
 
+def test_fps_is_as_fast_as_a_full_device_allows(models: Path) -> None:
+    """BRAM binds the first layer alone: the others have to leave it nearly all, and take LUTs."""
+    graph = load(models / "tfc_1w1a" / "model.onnx").graph
+    chosen = plan(graph, device("ice40-up5k"), Fps(CLOCK * 1e6 / 112), clock_mhz=CLOCK)
+    assert interval(graph, chosen) <= 112
+
+
 @pytest.mark.parametrize("name", ["ice40-up5k", "ecp5-25k"])
 def test_latency_speeds_up_more_than_the_slowest_layer(name: str) -> None:
     """Once no interval is shorter, what is left of the device goes to the other layers."""
