@@ -16,6 +16,7 @@ from lutwright import flow
 from lutwright.frontend.compare import compare_reference
 from lutwright.frontend.model import load
 from lutwright.frontend.nodes import Conv, Dense
+from lutwright.frontend.planning import Smallest
 
 FOLDER = Path(__file__).parents[2] / "examples" / "shift"
 LARGEST = {"3": 4, "4": 64}  # code bits to the largest code
@@ -107,7 +108,8 @@ def test_verilog_has_no_multiplier(bits: str, tmp_path: Path) -> None:
 @pytest.mark.slow
 @bits
 def test_synthesis_takes_no_dsp(bits: str) -> None:
-    assert flow.synth(model_file(bits), flow.Options(device=DEVICE, engines=ENGINES), quiet)["dsp"] == 0
+    options = flow.Options(device=DEVICE, engines=ENGINES, goal=Smallest())
+    assert flow.synth(model_file(bits), options, quiet)["dsp"] == 0
 
 
 @pytest.mark.slow
