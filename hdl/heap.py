@@ -95,6 +95,15 @@ def plan(heights: Heights, family: Family, width: int, late: Heights = (), arriv
 
 
 @njit(cache=True)
+def _drawn(state: int) -> int:
+    """The number after `state` of a xorshift generator (Marsaglia, 2003)."""
+    state ^= (state << 13) & 0x7FFFFFFFFFFFFFFF
+    state ^= state >> 7
+    state ^= (state << 17) & 0x7FFFFFFFFFFFFFFF
+    return state
+
+
+@njit(cache=True)
 def _search(
     heights: Any, late: Any, arrival: int, counters: Any, ripples: Any, trials: int, found: Any
 ) -> tuple[int, int, int, int]:
@@ -126,9 +135,7 @@ def _search(
                     for kind in range(len(counters)):
                         if there[low] < counters[kind, 0]:
                             continue
-                        noise_state ^= (noise_state << 13) & 0x7FFFFFFFFFFFFFFF
-                        noise_state ^= noise_state >> 7
-                        noise_state ^= (noise_state << 17) & 0x7FFFFFFFFFFFFFFF
+                        noise_state = _drawn(noise_state)
                         fewer = counters[kind, 0] - counters[kind, 1]
                         asked = counters[kind, 2] / fewer * (1 + noise * (noise_state & 1023) / 1024)
                         if asked < least or (asked == least and fewer > saves):
@@ -153,9 +160,7 @@ def _search(
                             cost = -(-cost // ripples[2]) * ripples[2]
                             fewer = taken - out
                             if fewer > 0:
-                                noise_state ^= (noise_state << 13) & 0x7FFFFFFFFFFFFFFF
-                                noise_state ^= noise_state >> 7
-                                noise_state ^= (noise_state << 17) & 0x7FFFFFFFFFFFFFFF
+                                noise_state = _drawn(noise_state)
                                 asked = cost / fewer * (1 + noise * (noise_state & 1023) / 1024)
                                 if asked < least or (asked == least and fewer > saves):
                                     least, saves, choice, bits_out, takes, sites = asked, fewer, low, out, pattern, cost

@@ -95,7 +95,11 @@ def test_blocks_are_those_of_operands_with_their_signs(lanes: int, name: str, bl
 @pytest.mark.parametrize("name", ["ice40-up5k", "ecp5-25k", "gw2a-18"])
 @pytest.mark.parametrize("lanes", [1, 3])
 def test_cost_is_that_of_synthesis(lanes: int, name: str) -> None:
-    """With all channels at once too, where each lane has constants of its own."""
+    """With all channels at once too, where each lane has constants of its own.
+
+    BRAM and DSP exactly; LUTs and registers are an estimate, which the planner compares options by, as what synthesis
+    shares between a unit's constants is not counted.
+    """
     dut, chip = RequantizeUnit(*even(*LARGE), lanes), device(name)
     cost, found = dut.cost(chip), resources(rtlil(dut, "top"), "top", chip)
     assert (cost.brams, cost.dsps) == (found.bram, found.dsp)

@@ -93,6 +93,7 @@ def test_blocks_of_layers_are_those_of_synthesis(
 def test_luts_of_grouped_layers_are_near_those_of_synthesis(
     engine: str, groups: int, columns: int, fold: str, name: str
 ) -> None:
+    """An estimate, which the planner compares options by: what synthesis makes of constant weights is not counted."""
     rng, ends = np.random.default_rng(0), (-128, 127) if engine == "spatial" else (-8, 7)
     weight = np.zeros((groups, groups, columns), np.int64)
     weight[range(groups), range(groups)] = rng.integers(
