@@ -94,7 +94,7 @@ class NaiveLanes:
     def stored(self, node: Dense, x: Type, codes: Array, groups: int, family: Family) -> Array:
         return codes
 
-    def excess(self, node: Dense, x: Type) -> Array:
+    def excess(self, node: Dense, x: Type, lanes: int) -> Array:
         return np.zeros(len(node.weight), np.int64)
 
     def excess_of_beat(self, node: Dense, x: Type, lanes: int) -> tuple[int, int]:
@@ -133,7 +133,7 @@ class Naive(FoldedEngine):
 
     name = "naive"
 
-    def lanes(self, node: Dense) -> Lanes:
+    def lanes(self, node: Dense, x: Type, family: Family) -> Lanes:
         return NaiveLanes()
 
     def supports(self, node: Dense, x: Type, device: Device) -> str | None:

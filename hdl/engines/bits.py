@@ -74,9 +74,8 @@ class BitLanes:
     def at_zero(self, node: Dense, x: Type, codes: Array) -> Array:
         """What lanes of these codes add to a sum where x is 0, without the residue."""
 
-    def excess(self, node: Dense, x: Type) -> Array:
-        sums: Array = self.at_zero(node, x, self.codes(node)).sum(axis=1) - self.residue * least(x) * node.own.shape[1]
-        return sums
+    def excess(self, node: Dense, x: Type, lanes: int) -> Array:
+        return _excess(self, node, x)
 
     def excess_of_beat(self, node: Dense, x: Type, lanes: int) -> tuple[int, int]:
         absent = int(self.at_zero(node, x, np.zeros(1, np.int64))[0]) - self.residue * least(x)
@@ -156,6 +155,12 @@ class BitLanes:
                     carry = register(carry)
                 result.append((total, carry))
         return result
+
+
+@lru_cache(maxsize=32)
+def _excess(lanes: BitLanes, node: Dense, x: Type) -> Array:
+    sums: Array = lanes.at_zero(node, x, lanes.codes(node)).sum(axis=1) - lanes.residue * least(x) * node.own.shape[1]
+    return sums
 
 
 def least(x: Type) -> int:

@@ -82,7 +82,7 @@ def folded_cost(dense: FoldedDense, family: Family) -> Cost:
     words, usage = dense.folds * dense.sf, control(dense, family)
     usage += lanes.usage(dense.node, x, dense.pe, dense.per_row, dense.parallel, family, words == 1)
     usage += accumulators(dense, family) + Usage(ffs=dense.simd * x.width)
-    few = dense.stored.codes.size <= EXACT
+    few = dense.own_codes.size <= EXACT
     width = varying(dense.code_folds()) if few else dense.pe * dense.per_row * dense.weight_bits
     usage += rom(words, width, family)
     if dense.nf > 1:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import numpy as np
@@ -27,18 +26,9 @@ from lutwright.hdl.tokens import Stages, pipeline
 IN_LUTS: dict[Family, int] = {"ice40": 4, "ecp5": 4, "gowin": 4, "xc7": 8}
 
 
-@dataclass(frozen=True)
-class Stored:
-    """The codes of a layer's own weights, and what the accumulators start with [N] but for lanes that are not there."""
-
-    codes: Array
-    starts: Array
-
-
 @lru_cache(maxsize=32)
-def _stored(node: Dense, x: Type, lanes: Lanes) -> Stored:
-    codes = lanes.codes(node).astype(np.min_scalar_type((1 << lanes.weight_bits(node)) - 1))
-    return Stored(codes, (node.bias << lanes.shift) - lanes.excess(node, x))
+def _codes(node: Dense, lanes: Lanes) -> Array:
+    return lanes.codes(node).astype(np.min_scalar_type((1 << lanes.weight_bits(node)) - 1))
 
 
 class FoldedDense(StreamComponent):
@@ -87,7 +77,7 @@ class FoldedDense(StreamComponent):
 
     def code_folds(self) -> Array:
         """The same as the lanes know them."""
-        own = self.stored.codes
+        own = self.own_codes
         codes = np.zeros((self.folds * self.pe, self.sf * self.per_row), own.dtype)
         codes[: own.shape[0], : own.shape[1]] = own
         return codes.reshape(self.folds, self.pe, self.sf, self.per_row)
@@ -101,14 +91,15 @@ class FoldedDense(StreamComponent):
         """[folds, PE]: the same, modulo 2 ** (width of an accumulator)."""
         beat, absent = self.lanes.excess_of_beat(self.node, self.x, self.per_row)
         starts = np.zeros(self.folds * self.pe, dtype=np.int64)
-        lanes = self.sf * self.per_row - self.stored.codes.shape[1]
-        starts[: len(self.node.weight)] = self.stored.starts - self.sf * beat - lanes * absent
+        lanes = self.sf * self.per_row - self.own_codes.shape[1]
+        own = (self.node.bias << self.lanes.shift) - self.lanes.excess(self.node, self.x, self.per_row)
+        starts[: len(self.node.weight)] = own - self.sf * beat - lanes * absent
         return (starts & ((1 << self.width) - 1)).reshape(self.folds, self.pe)
 
     @property
-    def stored(self) -> Stored:
-        """What does not depend on the folding."""
-        return _stored(self.node, self.x, self.lanes)
+    def own_codes(self) -> Array:
+        """[N, K / groups]: of the layer's own weights."""
+        return _codes(self.node, self.lanes)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

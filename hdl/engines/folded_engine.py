@@ -20,17 +20,17 @@ class FoldedEngine:
     """An engine whose component is a FoldedDense of PE x SIMD lanes."""
 
     @abstractmethod
-    def lanes(self, node: Dense) -> Lanes:
+    def lanes(self, node: Dense, x: Type, family: Family) -> Lanes:
         """How its lanes multiply."""
 
     def foldings(self, node: Dense, x: Type) -> Iterable[Folding]:
         return foldings(node)
 
     def cost(self, node: Dense, x: Type, folding: Folding, device: Device) -> Cost:
-        return _cost(node, x, folding, self.lanes(node), device.family)
+        return _cost(node, x, folding, self.lanes(node, x, device.family), device.family)
 
     def build(self, node: Dense, x: Type, folding: Folding, device: Device) -> StreamComponent:
-        return FoldedDense(node, x, folding, self.lanes(node), device.family)
+        return FoldedDense(node, x, folding, self.lanes(node, x, device.family), device.family)
 
 
 @lru_cache(maxsize=1 << 16)

@@ -39,8 +39,8 @@ class Lanes(Hashable, Protocol):
         All 0 where the codes of all rows are.
         """
 
-    def excess(self, node: Dense, x: Type) -> Array:
-        """[N]: what the sums of a row's own weights add up to beyond 2 ** shift * weight · x."""
+    def excess(self, node: Dense, x: Type, lanes: int) -> Array:
+        """[N]: what the sums of a row's own weights, so many a beat, add up to beyond 2 ** shift * weight · x."""
 
     def excess_of_beat(self, node: Dense, x: Type, lanes: int) -> tuple[int, int]:
         """The same of a beat, whatever its weights, and of a lane that is not there."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from lutwright.frontend.device import Device
+from lutwright.frontend.device import Device, Family
 from lutwright.frontend.ir import Type
 from lutwright.frontend.nodes import Dense
 from lutwright.hdl.engines.bits import DigitLanes
+from lutwright.hdl.engines.chains import MaskPairs
 from lutwright.hdl.engines.folded_engine import FoldedEngine
 from lutwright.hdl.engines.lanes import Lanes
 from lutwright.hdl.engines.products import MOST_LANES, MOST_ROWS, ProductLanes, packings
@@ -19,8 +20,8 @@ class Multiply(FoldedEngine):
 
     name = "multiply"
 
-    def lanes(self, node: Dense) -> Lanes:
-        return DigitLanes()
+    def lanes(self, node: Dense, x: Type, family: Family) -> Lanes:
+        return MaskPairs() if family == "xc7" else DigitLanes()
 
     def supports(self, node: Dense, x: Type, device: Device) -> str | None:
         return None
@@ -31,7 +32,7 @@ class MultiplyDsp(FoldedEngine):
 
     name = "multiply_dsp"
 
-    def lanes(self, node: Dense) -> Lanes:
+    def lanes(self, node: Dense, x: Type, family: Family) -> Lanes:
         return ProductLanes()
 
     def supports(self, node: Dense, x: Type, device: Device) -> str | None:

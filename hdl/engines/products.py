@@ -65,7 +65,7 @@ class ProductLanes:
         """How the rows share blocks, those of one group after the other."""
         return [*packings(node.weight_type, Type((), x.lo, x.hi), rows // groups, lanes, family)] * groups
 
-    def excess(self, node: Dense, x: Type) -> Array:
+    def excess(self, node: Dense, x: Type, lanes: int) -> Array:
         return np.zeros(len(node.weight), dtype=np.int64)
 
     def excess_of_beat(self, node: Dense, x: Type, lanes: int) -> tuple[int, int]:

@@ -98,7 +98,7 @@ class Shift(FoldedEngine):
 
     name = "shift"
 
-    def lanes(self, node: Dense) -> Lanes:
+    def lanes(self, node: Dense, x: Type, family: Family) -> Lanes:
         return ShiftLanes()
 
     def supports(self, node: Dense, x: Type, device: Device) -> str | None:

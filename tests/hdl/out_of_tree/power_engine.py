@@ -55,7 +55,7 @@ class Halves(FoldedEngine):
 
     name = "halves"
 
-    def lanes(self, node: Dense) -> Lanes:
+    def lanes(self, node: Dense, x: Type, family: Family) -> Lanes:
         return GatedLanes()
 
     def supports(self, node: Dense, x: Type, device: Device) -> str | None:
