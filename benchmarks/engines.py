@@ -133,8 +133,8 @@ class Naive(FoldedEngine):
 
     name = "naive"
 
-    def lanes(self, node: Dense, x: Type, family: Family) -> Lanes:
-        return NaiveLanes()
+    def lanes(self, node: Dense, family: Family) -> tuple[Lanes, ...]:
+        return (NaiveLanes(),)
 
     def supports(self, node: Dense, x: Type, device: Device) -> str | None:
         return None

@@ -6,7 +6,7 @@ from lutwright.frontend.device import Device, Family
 from lutwright.frontend.ir import Type
 from lutwright.frontend.nodes import Dense
 from lutwright.hdl.engines.bits import MaskLanes, SignLanes
-from lutwright.hdl.engines.chains import SignPairs
+from lutwright.hdl.engines.chains import MaskPairs, SignPairs
 from lutwright.hdl.engines.folded_engine import FoldedEngine
 from lutwright.hdl.engines.lanes import Lanes
 
@@ -16,10 +16,10 @@ class AddSub(FoldedEngine):
 
     name = "addsub"
 
-    def lanes(self, node: Dense, x: Type, family: Family) -> Lanes:
-        if not node.weighs_all:
-            return MaskLanes()
-        return SignPairs() if family == "xc7" and x.width > 1 else SignLanes()
+    def lanes(self, node: Dense, family: Family) -> tuple[Lanes, ...]:
+        if node.weighs_all:
+            return (SignLanes(), SignPairs()) if family == "xc7" else (SignLanes(),)
+        return (MaskLanes(), MaskPairs()) if family == "xc7" else (MaskLanes(),)
 
     def supports(self, node: Dense, x: Type, device: Device) -> str | None:
         largest = max(-node.weight_type.lo, node.weight_type.hi)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from amaranth import Cat, Const, Module, Mux, Shape, Signal, Value
@@ -169,6 +168,9 @@ class PairLanes:
     def chosen(self, forms: Sequence[Value], one: Value, other: Value) -> Value:
         """What a digit of the codes of two lanes makes of their forms."""
 
+    def stored(self, node: Dense, x: Type, codes: Array, groups: int, family: Family) -> Array:
+        return codes
+
     def depth(self, node: Dense, x: Type, rows: int, lanes: int, family: Family) -> int:
         return 1 + self.chains(node, x, lanes).depth
 
@@ -227,9 +229,6 @@ class SignPairs(PairLanes, SignLanes):
     the first lane's weight is -1 the result is 1 too high, which is known beforehand.
     """
 
-    def stored(self, node: Dense, x: Type, codes: Array, groups: int, family: Family) -> Array:
-        return codes
-
     def excess(self, node: Dense, x: Type, lanes: int) -> Array:
         first = np.arange(node.own.shape[1]) % lanes % 2 == 0
         sums: Array = super().excess(node, x, lanes) + self.codes(node)[:, first].sum(axis=1)
@@ -240,7 +239,7 @@ class SignPairs(PairLanes, SignLanes):
         return self.chains(node, x, lanes).excess, absent
 
     def chains(self, node: Dense, x: Type, lanes: int) -> Chains:
-        return chains(-(-lanes // 2), 1, False, 0, (2 << x.width) - 1)
+        return Chains(-(-lanes // 2), 1, False, 0, (2 << x.width) - 1)
 
     def pair_forms(self, one: Value, other: Value, x: Type) -> list[Value]:
         u, other_u = (Cat(value[:-1], value[-1] ^ int(x.signed)) for value in (one, other))
@@ -263,16 +262,13 @@ class MaskPairs(PairLanes, ProductLanes):
     def weight_bits(self, node: Dense) -> int:
         return max(node.weight_type.width, 1 + node.weight_type.signed)
 
-    def stored(self, node: Dense, x: Type, codes: Array, groups: int, family: Family) -> Array:
-        return codes
-
     def excess_of_beat(self, node: Dense, x: Type, lanes: int) -> tuple[int, int]:
         _, absent = super().excess_of_beat(node, x, lanes)
         return self.chains(node, x, lanes).excess, absent
 
     def chains(self, node: Dense, x: Type, lanes: int) -> Chains:
         low, high = (-1 << x.width, (1 << x.width) - 2) if x.signed else (0, (2 << x.width) - 2)
-        return chains(-(-lanes // 2), self.weight_bits(node), node.weight_type.signed, low, high)
+        return Chains(-(-lanes // 2), self.weight_bits(node), node.weight_type.signed, low, high)
 
     def pair_forms(self, one: Value, other: Value, x: Type) -> list[Value]:
         one, other = (typed(value, Shape(x.width, x.signed)) for value in (one, other))
@@ -284,8 +280,3 @@ class MaskPairs(PairLanes, ProductLanes):
     def chosen(self, forms: Sequence[Value], one: Value, other: Value) -> Value:
         first, second, both = forms
         return Mux(other, Mux(one, both, second), Mux(one, first, 0))
-
-
-@lru_cache(maxsize=1 << 12)
-def chains(pairs: int, digits: int, negative: bool, low: int, high: int) -> Chains:
-    return Chains(pairs, digits, negative, low, high)

@@ -20,20 +20,22 @@ class FoldedEngine:
     """An engine whose component is a FoldedDense of PE x SIMD lanes."""
 
     @abstractmethod
-    def lanes(self, node: Dense, x: Type, family: Family) -> Lanes:
-        """How its lanes multiply."""
+    def lanes(self, node: Dense, family: Family) -> tuple[Lanes, ...]:
+        """The ways in which its lanes can multiply, of which a folding has the one with the fewest LUTs."""
 
     def foldings(self, node: Dense, x: Type) -> Iterable[Folding]:
         return foldings(node)
 
     def cost(self, node: Dense, x: Type, folding: Folding, device: Device) -> Cost:
-        return _cost(node, x, folding, self.lanes(node, x, device.family), device.family)
+        return _cheapest(node, x, folding, self.lanes(node, device.family), device.family)[0]
 
     def build(self, node: Dense, x: Type, folding: Folding, device: Device) -> StreamComponent:
-        return FoldedDense(node, x, folding, self.lanes(node, x, device.family), device.family)
+        _, lanes = _cheapest(node, x, folding, self.lanes(node, device.family), device.family)
+        return FoldedDense(node, x, folding, lanes, device.family)
 
 
 @lru_cache(maxsize=1 << 16)
-def _cost(node: Dense, x: Type, folding: Folding, lanes: Lanes, family: Family) -> Cost:
+def _cheapest(node: Dense, x: Type, folding: Folding, ways: tuple[Lanes, ...], family: Family) -> tuple[Cost, Lanes]:
     """Plans are searched for on several devices of a family, and for several goals."""
-    return folded_cost(FoldedDense(node, x, folding, lanes, family), family)
+    found = [(folded_cost(FoldedDense(node, x, folding, lanes, family), family), lanes) for lanes in ways]
+    return min(found, key=lambda one: one[0].luts)

@@ -20,8 +20,8 @@ class Multiply(FoldedEngine):
 
     name = "multiply"
 
-    def lanes(self, node: Dense, x: Type, family: Family) -> Lanes:
-        return MaskPairs() if family == "xc7" else DigitLanes()
+    def lanes(self, node: Dense, family: Family) -> tuple[Lanes, ...]:
+        return (DigitLanes(), MaskPairs()) if family == "xc7" else (DigitLanes(),)
 
     def supports(self, node: Dense, x: Type, device: Device) -> str | None:
         return None
@@ -32,8 +32,8 @@ class MultiplyDsp(FoldedEngine):
 
     name = "multiply_dsp"
 
-    def lanes(self, node: Dense, x: Type, family: Family) -> Lanes:
-        return ProductLanes()
+    def lanes(self, node: Dense, family: Family) -> tuple[Lanes, ...]:
+        return (ProductLanes(),)
 
     def supports(self, node: Dense, x: Type, device: Device) -> str | None:
         weight = node.weight_type

@@ -98,8 +98,8 @@ class Shift(FoldedEngine):
 
     name = "shift"
 
-    def lanes(self, node: Dense, x: Type, family: Family) -> Lanes:
-        return ShiftLanes()
+    def lanes(self, node: Dense, family: Family) -> tuple[Lanes, ...]:
+        return (ShiftLanes(),)
 
     def supports(self, node: Dense, x: Type, device: Device) -> str | None:
         terms = terms_of(node)

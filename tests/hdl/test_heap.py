@@ -15,7 +15,9 @@ from lutwright.frontend.ir import Input, Type
 from lutwright.frontend.nodes import Dense
 from lutwright.hdl import heap, yosys
 from lutwright.hdl.emit import convert
-from lutwright.hdl.engines.bits import BitLanes, DigitLanes, MaskLanes, SignLanes, least
+from lutwright.hdl.engines.bits import DigitLanes, MaskLanes, SignLanes
+from lutwright.hdl.engines.chains import MaskPairs, SignPairs
+from lutwright.hdl.engines.lanes import Lanes
 from lutwright.hdl.engines.shift import ShiftLanes
 from lutwright.hdl.registers import Registers
 
@@ -72,7 +74,7 @@ class Core(Elaboratable):
     Registers are wires, so that what is compared is a function of the elements and the stored weights.
     """
 
-    def __init__(self, lanes: BitLanes, x: Type, weights: range | tuple[int, ...], count: int, family: Family) -> None:
+    def __init__(self, lanes: Lanes, x: Type, weights: range | tuple[int, ...], count: int, family: Family) -> None:
         self.lanes, self.x, self.weights, self.count, self.family = lanes, x, weights, count, family
         self.elements, self.codes, self.differs = Signal(count * x.width), Signal(count * 16), Signal()
         self.ports = {name: (getattr(self, name), None) for name in ("elements", "codes", "differs")}
@@ -80,14 +82,17 @@ class Core(Elaboratable):
     def elaborate(self, platform: object) -> Module:
         m, x, lanes, count = Module(), self.x, self.lanes, self.count
         columns = len(self.weights)
-        source = Input("x", (), Type((max(count, columns),), x.lo, x.hi))
-        weight = np.zeros((1, source.type.channels), np.int64)
-        weight[0, :columns] = self.weights
-        node = Dense.of("dense", source, weight)
-        choices = lanes.codes(node)[0]
+        source = Input("x", (), Type((count,), x.lo, x.hi))
+        weight = np.full(
+            (count, columns, count), self.weights[0]
+        )  # the lane of each row with each weight, others the first
+        for lane in range(count):
+            weight[lane, :, lane] = self.weights
+        node = Dense.of("dense", source, weight.reshape(-1, count))
+        choices = lanes.codes(node)[:columns, 0]
         bits = lanes.weight_bits(node)
         index = [self.codes.word_select(lane, 16) for lane in range(count)]
-        values = [sum((code == n) * int(w) for n, w in enumerate(weight[0])) for code in index]
+        values = [sum((code == n) * int(w) for n, w in enumerate(self.weights)) for code in index]
         chosen = []
         for code in index:
             picked = Signal(bits)
@@ -115,11 +120,14 @@ class Core(Elaboratable):
         numbers = [element.as_signed() if x.signed else element for element in elements]
         m.d.comb += exact.eq(sum(number * value for number, value in zip(numbers, values, strict=True)) << lanes.shift)
         beat, _ = lanes.excess_of_beat(node, x, count)
-        excess = sum(sum((code == n) * int(e) for n, e in enumerate(lanes.at_zero(node, x, choices))) for code in index)
-        residue = lanes.residue * least(x) * count
+        base, *_ = excesses = lanes.excess(node, x, count)
+        more = (excesses - base).reshape(count, columns)  # of each lane's weights over the first
+        excess = int(base) + sum(
+            sum((code == n) * int(e) for n, e in enumerate(row)) for code, row in zip(index, more, strict=True)
+        )
         width = node.type.width + lanes.shift
         found = total + (0 if carry is None else carry)
-        m.d.comb += self.differs.eq((found - exact - excess + residue - beat)[:width] != 0)
+        m.d.comb += self.differs.eq((found - exact - excess - beat)[:width] != 0)
         for code in index:  # only codes that there are
             with m.If(code >= columns):
                 m.d.comb += self.differs.eq(0)
@@ -132,6 +140,10 @@ CORES = [
     ("ternary of 2 bits", MaskLanes(), Type((1,), 0, 3), (-1, 0, 1), 4),
     ("digits, 2 x 3 bits", DigitLanes(), Type((1,), 0, 3), range(-4, 4), 3),
     ("digits, 2 x 2 bits, signed", DigitLanes(), Type((1,), -2, 1), range(-2, 2), 4),
+    ("signs of 2 bits in pairs", SignPairs(), Type((1,), 0, 3), (-1, 1), 5),
+    ("signs of 3 bits in pairs, signed", SignPairs(), Type((1,), -4, 3), (-1, 1), 4),
+    ("digits in pairs, 2 x 3 bits", MaskPairs(), Type((1,), 0, 3), range(-4, 4), 3),
+    ("digits in pairs, 2 bits x 5, unsigned", MaskPairs(), Type((1,), -2, 1), range(0, 6), 3),
     ("shifts of 3-bit codes", ShiftLanes(), Type((1,), 0, 3), (-4, -2, -1, 0, 1, 2, 4), 2),
     ("sums of two shifts", ShiftLanes(), Type((1,), -2, 1), (-5, 0, 3, 6), 2),
 ]
@@ -143,7 +155,7 @@ CORES = [
     ("lanes", "x", "weights", "count"), [core[1:] for core in CORES], ids=[core[0] for core in CORES]
 )
 def test_a_core_is_its_sum_of_products(
-    lanes: BitLanes, x: Type, weights: tuple[int, ...], count: int, family: Family, tmp_path: Path
+    lanes: Lanes, x: Type, weights: tuple[int, ...], count: int, family: Family, tmp_path: Path
 ) -> None:
     """Proved by SAT for all elements and all weights: the popcount, shift and multiply cores."""
     core = Core(lanes, x, weights, count, family)

@@ -55,8 +55,8 @@ class Halves(FoldedEngine):
 
     name = "halves"
 
-    def lanes(self, node: Dense, x: Type, family: Family) -> Lanes:
-        return GatedLanes()
+    def lanes(self, node: Dense, family: Family) -> tuple[Lanes, ...]:
+        return (GatedLanes(),)
 
     def supports(self, node: Dense, x: Type, device: Device) -> str | None:
         return None if exponent(node) >= 0 else "weights must be 0 or one power of two"
