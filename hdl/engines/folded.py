@@ -51,7 +51,7 @@ class FoldedDense(StreamComponent):
     so many times K / groups.
     Ports: i: Beats(x, SIMD), o: Beats(node.type, PE). Throughput: `folds` * SF cycles a vector, without bubbles.
     Latency: `depth` cycles after the last of SF beats, one more where NF > 1; `i.ready` then depends on state alone.
-    Source: the matrix-vector unit of Umuroglu et al., "FINN", FPGA 2017, section 4.2.
+    Source: the matrix-vector unit of Umuroglu et al., "FINN", FPGA 2017.
     """
 
     def __init__(self, node: Dense, x: Type, folding: Folding, lanes: Lanes, family: Family) -> None:
