@@ -144,7 +144,7 @@ class FoldedDense(StreamComponent):
         elements = [data.word_select(lane, self.x.width) for lane in range(self.simd)]
         codes = [stored.word_select(lane, bits) for lane in range(self.pe * lanes)]
         groups, rows = _split(elements, lanes), _split(codes, lanes)
-        sums = self.lanes.sums(m, self.node, self.x, self.family, groups, rows, registered)
+        sums = self.lanes.sums(self.node, self.x, self.family, groups, rows, registered)
         starts = self._starts(m, ways, advance, registered)
         spare = self.folds * self.pe - len(self.node.weight)
         for row, (total, carry) in enumerate(sums):
