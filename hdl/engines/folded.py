@@ -190,9 +190,9 @@ class FoldedDense(StreamComponent):
         """Whether accumulators go back to their start by a reset, beside registers that hold the result.
 
         In the place of a multiplexer before the adder, which xc7 has room for in the adder's LUTs, and ECP5 for one of
-        two inputs.
+        two inputs. iCE40's cells have a register each, and as many LUTs either way.
         """
-        return self.sf > 1 and (self.family == "ecp5" or (self.constant and self.family != "xc7"))
+        return self.sf > 1 and (self.family == "ecp5" or (self.constant and self.family == "gowin"))
 
     def _starts(self, m: Module, ways: list[tuple[Value, Value]], advance: Value, registered: Registers) -> Value:
         """The starts beside the sums, 0 where they are not for a first beat if accumulators restart."""
