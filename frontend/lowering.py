@@ -53,7 +53,8 @@ def margins(graph: Graph) -> Graph:
             return (node,)
         ones = np.ones(1, np.int64)
         margin = Dense.of(dense.name, emitted[dense.inputs[0]], weight, bias)
-        return margin, Threshold.of(node.name, margin, np.zeros((1, 1), np.int64), base[:1], ones)
+        sign = Threshold.of(node.name, margin, np.zeros((1, 1), np.int64), base[:1], ones)
+        return (margin, sign) if sign.type == node.type else (node,)  # else all answers are one
 
     return verify(each(graph, rewrite))
 

@@ -185,7 +185,7 @@ def _for_fps(search: Search, candidates: Sequence[int], wanted: float, clock_mhz
     if solution is not None and solution.fits(room):
         return solution
     best = _fastest(search, candidates, room)
-    reach = f"{clock_mhz * 1e6 / best.cost.cycles:,.0f} frames/s" if best else "none"
+    reach = f"{clock_mhz * 1e6 // best.cost.cycles:,.0f} frames/s" if best else "none"
     raise PlanError(
         f"--fps must be within reach: {wanted:,.0f} frames/s at {clock_mhz:g} MHz leave {cycles} cycles a frame, "
         f"and the fastest plan that fits {search.device.name} reaches {reach}. "

@@ -90,6 +90,8 @@ class Search:
                 self.options[node.name] = self._moves(node, *self.graph.types(node))
             elif isinstance(node, Embedding):
                 self.options[node.name] = self._embeddings(node, *self.graph.types(node))
+            else:
+                self._check_fold(node, self.graph.types(node)[0])
 
     @property
     def limits(self) -> dict[str, float]:
@@ -151,11 +153,13 @@ class Search:
                 costs = (unit_cost(node, (x,), folding.simd, self.device, name) for folding in foldings)
                 found += [Option(name, folding, cost) for folding, cost in zip(foldings, costs, strict=True)]
         if not found:
-            raise PlanError(
-                f"--fold {node.name} must have as many lanes out as in, which divide its {x.channels // groups} "
-                f"channels where a window is unfolded, or be {' or '.join(map(str, whole))} with --engine "
-                f"{node.name}={PARALLEL}, not {fold}"
-            )
+            more = ""
+            if isinstance(node, Unfold):
+                more = (
+                    f", which divide its {x.channels // groups} channels, or be {' or '.join(map(str, whole))} with "
+                    f"--engine {node.name}={PARALLEL}"
+                )
+            raise PlanError(f"--fold {node.name} must have as many lanes out as in{more}, not {fold}")
         return found
 
     def _moves(self, node: Move, x: Type) -> list[Option]:
@@ -178,6 +182,12 @@ class Search:
         lanes = useful_parts(node.type.channels) if fold is None else [fold.pe]
         (name,) = units(node, x)
         return [Option(name, Folding(n, 1), unit_cost(node, (x,), n, self.device, name)) for n in lanes]
+
+    def _check_fold(self, node: Node, x: Type) -> None:
+        """PlanError if a node without options is pinned to give other lanes than its own."""
+        fold = self.folds.get(node.name)
+        if fold is not None and fold.pe != (pe := _lanes_out(node, x, fold.simd)):
+            raise PlanError(f"--fold {node.name} must give {pe} for {fold.simd} lanes, {pe}x{fold.simd}, not {fold}")
 
     def candidates(self) -> list[int]:
         """Every interval that some option has, ascending."""
@@ -271,9 +281,8 @@ class Search:
         names = units(node, x)
         if node.name in self.engines:
             names = tuple(name for name in names if name == self.engines[node.name])
-        one = node.type.channels == 1 and x.channels > 1
         return [
-            Option(name, Folding(1 if one else count, count), unit_cost(node, inputs, count, self.device, name))
+            Option(name, Folding(_lanes_out(node, x, count), count), unit_cost(node, inputs, count, self.device, name))
             for name in names
             for count in sorted(lanes)
         ]
@@ -284,6 +293,11 @@ class Search:
             target = Beats(x, option.folding.simd)
             cost += Cost(0, 0, 0, 0, target.per_frame) if source is None else adapter_cost(source, target, self.device)
         return Step(node, option, cost)
+
+
+def _lanes_out(node: Node, x: Type, lanes: int) -> int:
+    """Those of a node without options: as many as it takes; of one channel, one."""
+    return 1 if node.type.channels == 1 and x.channels > 1 else lanes
 
 
 def _within(cost: Cost, limits: Mapping[str, float]) -> bool:

@@ -83,8 +83,8 @@ def _sum(m: Module, terms: Sequence[Value]) -> Value:
 
 
 def carried_sum(one: Value, other: Value, carry: Value) -> Value:
-    """one + other + carry, of bits, in one chain of carries: a column below the lowest carries the bit in."""
-    return (Cat(Const(1, 1), one) + Cat(carry, other))[1:]
+    """The bits of one + other + carry, in one chain of carries: a column below the lowest carries the bit in."""
+    return (typed(Cat(Const(1, 1), one), one.shape()) + typed(Cat(carry, other), other.shape()))[1:]
 
 
 def typed(value: Value, shape: Shape) -> Value:

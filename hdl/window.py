@@ -59,7 +59,7 @@ class SlidingWindow(WindowUnit):
     over all positions, and those of the lines that a stride skips, so that they come in meanwhile.
     `i.ready` depends on state alone. Latency: one cycle after the beat that a position needs last. Throughput: one beat
     a cycle at `o`, while the input is there.
-    Source: the sliding window unit of Umuroglu et al., "FINN", FPGA 2017, section 4.4.
+    Source: the sliding window unit of Umuroglu et al., "FINN", FPGA 2017.
     """
 
     def __init__(self, x: Type, window: Window, lanes: int, fill: int, by_block: bool = False, groups: int = 1) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from amaranth import Cat, Module, Value
+from amaranth import Cat, Value
 
 from lutwright.frontend.device import Family
 from lutwright.frontend.ir import Array, Type
@@ -117,7 +117,6 @@ class BitLanes:
 
     def sums(
         self,
-        m: Module,
         node: Dense,
         x: Type,
         family: Family,
@@ -138,7 +137,7 @@ class BitLanes:
             if self.residue:
                 width_of_residue = residue_width(x, len(lanes))
                 stages = len(residue_plan(x, len(lanes), family).stages)
-                total = heap.compress(m, planes, family, width_of_residue, register)
+                total = heap.compress(registered.m, planes, family, width_of_residue, register)
                 for _ in range(2 - stages):
                     total = register(total)
                 complement = ~Cat(total, *[0] * (width_of_residue - len(total)))
@@ -150,7 +149,7 @@ class BitLanes:
                 ]
                 carry = columns[0].pop() if self.carries(len(columns[0]), family) else None
                 arrival = self.arrival(x, len(lanes), family) if late else 0
-                total = heap.compress(m, columns, family, width, register, late, arrival)
+                total = heap.compress(registered.m, columns, family, width, register, late, arrival)
                 for _ in self.plan(node, x, len(lanes), family).stages if carry is not None else ():
                     carry = register(carry)
                 result.append((total, carry))

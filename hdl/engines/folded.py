@@ -41,7 +41,7 @@ class FoldedDense(StreamComponent):
     so many times K / groups.
     Ports: i: Beats(x, SIMD), o: Beats(node.type, PE). Throughput: `folds` * SF cycles a vector, without bubbles.
     Latency: `depth` cycles after the last of SF beats, one more where NF > 1; `i.ready` then depends on state alone.
-    Source: the matrix-vector unit of Umuroglu et al., "FINN", FPGA 2017, section 4.2.
+    Source: the matrix-vector unit of Umuroglu et al., "FINN", FPGA 2017.
     """
 
     def __init__(self, node: Dense, x: Type, folding: Folding, lanes: Lanes, family: Family) -> None:
@@ -135,7 +135,7 @@ class FoldedDense(StreamComponent):
         elements = [data.word_select(lane, self.x.width) for lane in range(self.simd)]
         codes = [stored.word_select(lane, bits) for lane in range(self.pe * lanes)]
         groups, rows = _split(elements, lanes), _split(codes, lanes)
-        sums = self.lanes.sums(m, self.node, self.x, self.family, groups, rows, registered)
+        sums = self.lanes.sums(self.node, self.x, self.family, groups, rows, registered)
         starts = self._starts(m, ways, advance, registered)
         spare = self.folds * self.pe - len(self.node.weight)
         for row, (total, carry) in enumerate(sums):
@@ -181,9 +181,9 @@ class FoldedDense(StreamComponent):
         """Whether accumulators go back to their start by a reset, beside registers that hold the result.
 
         In the place of a multiplexer before the adder, which xc7 has room for in the adder's LUTs, and ECP5 for one of
-        two inputs.
+        two inputs. iCE40's cells have a register each, and as many LUTs either way.
         """
-        return self.sf > 1 and (self.family == "ecp5" or (self.constant and self.family != "xc7"))
+        return self.sf > 1 and (self.family == "ecp5" or (self.constant and self.family == "gowin"))
 
     def _starts(self, m: Module, ways: list[tuple[Value, Value]], advance: Value, registered: Registers) -> Value:
         """The starts beside the sums, 0 where they are not for a first beat if accumulators restart."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from typing import Protocol
 
-from amaranth import Module, Value
+from amaranth import Value
 
 from lutwright.frontend.device import Family
 from lutwright.frontend.ir import Array, Type
@@ -53,7 +53,6 @@ class Lanes(Hashable, Protocol):
 
     def sums(
         self,
-        m: Module,
         node: Dense,
         x: Type,
         family: Family,

@@ -6,7 +6,8 @@ of z is a field of s bits, exactly while all fields below the highest hold their
 complement takes 1 from the next one where it is negative, which its highest bit says: so a sum is its field and, as a
 carry in, the highest bit of the field below.
 
-Source: Xilinx, "Deep Learning with INT8 Optimization on Xilinx Devices", WP486, 2017.
+Sources: two rows, Xilinx, "Deep Learning with INT8 Optimization on Xilinx Devices", WP486, 2017; lanes as the
+coefficients of a product of polynomials, Liu et al., "HiKonv", ASP-DAC 2022.
 """
 
 from __future__ import annotations

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from amaranth import Cat, Const, Module, Shape, Signal, Value
+from amaranth import Cat, Const, Shape, Signal, Value
 
 from lutwright.frontend.device import Family
 from lutwright.frontend.ir import Array, Type
 from lutwright.frontend.nodes import Dense
-from lutwright.hdl.arith import typed
+from lutwright.hdl.arith import carried_sum, typed
 from lutwright.hdl.engines.lanes import Sum
 from lutwright.hdl.engines.packing import Packing, packing
 from lutwright.hdl.registers import Registers
@@ -84,7 +84,6 @@ class ProductLanes:
 
     def sums(
         self,
-        m: Module,
         node: Dense,
         x: Type,
         family: Family,
@@ -109,9 +108,9 @@ class ProductLanes:
                     block = [[codes[row + index][lane] for lane in way] for index in range(made.rows)]
                     weights = packed_weights(made, block, registered, before)
                     product = Signal(Shape(made.width(1), made.signed), name=f"product{row}")
-                    m.d.comb += product.eq(packed_elements(made, fields) * weights)
+                    registered.m.d.comb += product.eq(packed_elements(made, fields) * weights)
                     products.append(delayed(product, "product", registered, behind))
-                result += row_sums(m, made, products, node.type.width, registered)
+                result += row_sums(made, products, node.type.width, registered)
                 row += made.rows
         return result
 
@@ -204,19 +203,19 @@ def wide(value: Value, width: int) -> Value:
     return Cat(value, top.replicate(max(0, width - len(value))))[:width]
 
 
-def row_sums(m: Module, made: Packing, products: Sequence[Value], width: int, registered: Registers) -> list[Sum]:
+def row_sums(made: Packing, products: Sequence[Value], width: int, registered: Registers) -> list[Sum]:
     """The sum of each row, modulo 2 ** width where it has a bit to add: a register after each level of adders."""
     level, added = list(products), 1
     while len(level) > 1 and added < made.added:
         added *= 2
         shape = Shape(made.width(added), made.signed)
-        level = [_sum(m, level[at : at + 2], shape, registered) for at in range(0, len(level), 2)]
+        level = [_sum(level[at : at + 2], shape, registered) for at in range(0, len(level), 2)]
     parts = [unpacked(made, total) for total in level]
     result: list[Sum] = []
     for row in range(made.rows):
         terms = [part[row] for part in parts]
         while len(terms) > 1:
-            terms = [_carried_sum(m, terms[at : at + 2], registered) for at in range(0, len(terms), 2)]
+            terms = [_added(terms[at : at + 2], registered) for at in range(0, len(terms), 2)]
         ((total, carry),) = terms
         if carry is not None:
             total = wide(total, width)
@@ -235,23 +234,22 @@ def unpacked(made: Packing, total: Value) -> list[Sum]:
     return result
 
 
-def _sum(m: Module, terms: Sequence[Value], shape: Shape, registered: Registers) -> Value:
+def _sum(terms: Sequence[Value], shape: Shape, registered: Registers) -> Value:
     total = Signal(shape, name="sum")
-    m.d.comb += total.eq(sum(terms[1:], terms[0]))
+    registered.m.d.comb += total.eq(sum(terms[1:], terms[0]))
     return registered(total, "sum")
 
 
-def _carried_sum(m: Module, terms: Sequence[Sum], registered: Registers) -> Sum:
+def _added(terms: Sequence[Sum], registered: Registers) -> Sum:
     """The sum of one or two numbers: of their bits to add it adds one, the other comes with it."""
     (one, carry), *others = terms
     if not others:
         return registered(one, "sum"), None if carry is None else registered(carry, "carry")
     ((other, more),) = others
     if carry is None:
-        return _sum(m, [one, other], (one + other).shape(), registered), None
+        return _sum([one, other], (one + other).shape(), registered), None
     total = Signal((one + other).shape(), name="sum")
-    low, high = Cat(Const(1, 1), one).as_signed(), Cat(carry, other).as_signed()  # the lowest bits carry it in
-    m.d.comb += total.eq((low + high)[1:])
+    registered.m.d.comb += total.eq(carried_sum(one, other, carry))
     return registered(total, "sum"), None if more is None else registered(more, "carry")
 
 

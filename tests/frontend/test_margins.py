@@ -35,11 +35,16 @@ def test_the_same_function(steps: str, levels: list[int], seed: int) -> None:
 
 
 def test_what_stays_as_it_is() -> None:
-    """Bases that differ, weights whose negatives need more bits, several thresholds or readers, sums that wrap."""
+    """Bases that differ, weights whose negatives need more bits, several thresholds or readers, sums that wrap, answers
+    that are the same for all inputs, though the sums of different channels lie on both sides of their thresholds."""
     differing = network([1] * 4, [0, 1, 0, 0], [0] * 4, (-1, 1), 0)
     wider = network([-1] * 4, [1] * 4, [0] * 4, (-2, 1), 0)
     plain = network([1] * 4, [0] * 4, [0] * 4, (-1, 1), 0)
     x, dense, threshold = plain.nodes
+    apart = Dense.of("dense", x, np.ones((4, 6), np.int64), np.array([0, 0, 0, 50]))
+    below = Threshold.of(
+        "threshold", apart, np.array([[19], [19], [19], [99]]), np.zeros(4, np.int64), np.ones(4, np.int64)
+    )
     assert isinstance(dense, Dense)
     two = Threshold.of("threshold", dense, np.array([[0, 1]]), np.zeros(1, np.int64), np.ones(1, np.int64))
     wrapping = Dense("dense", dense.inputs, dense.type, dense.weight, dense.bias, wraps=True)
@@ -47,6 +52,7 @@ def test_what_stays_as_it_is() -> None:
     for graph in (
         differing,
         wider,
+        Graph((x, apart, below), "threshold"),
         Graph((x, dense, two), "threshold"),
         Graph((x, wrapping, threshold), "threshold"),
         Graph((x, dense, threshold, aside), "threshold"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -160,6 +161,11 @@ REFUSED: list[tuple[str, dict[str, object], str]] = [
     ("engine of a threshold", {"engines": {"sign0": "xnor"}}, "one of threshold"),
     ("engine without DSPs", {"engines": {"fc0": "multiply_dsp"}}, "ice40-hx8k has no DSP blocks"),
     ("too wide", {"folds": {"fc0": Folding(17, 1)}}, "between 1x1 and 16x24"),
+    (
+        "fewer lanes out than in",
+        {"folds": {"sign0": Folding(1, 4)}},
+        "--fold sign0 must give 4 for 4 lanes, 4x4, not 1x4",
+    ),
     ("spatial folded", {"engines": {"fc0": "spatial"}, "folds": {"fc0": Folding(2, 2)}}, "16x24"),
 ]
 
@@ -168,6 +174,15 @@ REFUSED: list[tuple[str, dict[str, object], str]] = [
 def test_refusals(arguments: dict[str, object], says: str) -> None:
     with pytest.raises(PlanError, match=says):
         plan(mlp(24, 16, 4), device("ice40-hx8k"), **({"clock_mhz": CLOCK} | arguments))  # type: ignore[arg-type]
+
+
+def test_the_frames_a_second_that_are_said_to_be_within_reach_are() -> None:
+    graph, chip, clock = mlp(24, 16, 4), device("ice40-hx8k"), 47.29998
+    with pytest.raises(PlanError, match="reaches") as refused:
+        plan(graph, chip, Fps(1e9), clock_mhz=clock, folds={"fc0": Folding(1, 24)}, engines={"fc1": "spatial"})
+    (reach,) = re.findall(r"reaches ([0-9,]+) frames/s", str(refused.value))
+    fps = Fps(int(reach.replace(",", "")))
+    assert plan(graph, chip, fps, clock_mhz=clock, folds={"fc0": Folding(1, 24)}, engines={"fc1": "spatial"})
 
 
 def test_a_network_that_does_not_fit_says_by_how_much_and_where_it_would() -> None:

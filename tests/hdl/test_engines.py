@@ -11,8 +11,10 @@ from lutwright.errors import PlanError
 from lutwright.frontend.device import Device, device
 from lutwright.frontend.ir import Array, Input, Type
 from lutwright.frontend.nodes import Dense
+from lutwright.hdl.emit import rtlil
 from lutwright.hdl.engines.base import Folding
 from lutwright.hdl.engines.registry import engines
+from lutwright.hdl.synth import resources
 from lutwright.hdl.timing import measure, simulate
 
 from .harness import run
@@ -141,6 +143,17 @@ def test_groups_at_every_folding(kind: Kind, groups: int) -> None:
         cycles = 2 * (2 * 4 * groups) // (folding.pe * folding.simd // max(1, folding.simd // 4))
         assert measure(component.tokens(), per_in, per_out).interval == cycles
         assert engine.cost(node, source.type, folding, DEVICE).cycles == cycles
+
+
+@pytest.mark.parametrize("name", ["ice40-up5k", "gw2a-18", "ecp5-25k"])
+def test_accumulators_cost_what_is_predicted(name: str) -> None:
+    """Of narrow lanes, where they are most of a layer."""
+    node, x = layer(("xnor", 0, 1, (-1, 1)), 16, 256, ())
+    engine, folding, chip = engines()["xnor"], Folding(16, 1), device(name)
+    cost = engine.cost(node, x, folding, chip)
+    found = resources(rtlil(engine.build(node, x, folding, chip), "dut"), "dut", chip)
+    assert abs(cost.luts - found.sites) <= 0.1 * found.sites
+    assert abs(cost.ffs - found.ff) <= 0.1 * found.ff
 
 
 @pytest.mark.parametrize("folding", ["2x3", "3x4", "2x8", "4x4", "1x12", "10x20"])

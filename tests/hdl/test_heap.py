@@ -115,7 +115,7 @@ class Core(Elaboratable):
                 m.d.comb += wire.eq(value)
                 return wire
 
-        ((total, carry),) = lanes.sums(m, node, x, self.family, [elements], [stored], Wires(m, Const(1)))
+        ((total, carry),) = lanes.sums(node, x, self.family, [elements], [stored], Wires(m, Const(1)))
         exact = Signal(40)
         numbers = [element.as_signed() if x.signed else element for element in elements]
         m.d.comb += exact.eq(sum(number * value for number, value in zip(numbers, values, strict=True)) << lanes.shift)
