@@ -68,7 +68,7 @@ class Chains:
         """Registers from the forms to the sum."""
         return self.longest + (len(self.chains) - 1).bit_length() + (self.digits - 1).bit_length()
 
-    def sum(self, m: Module, leaves: Sequence[Sequence[Value]], registered: Registers) -> Value:
+    def sum(self, leaves: Sequence[Sequence[Value]], registered: Registers) -> Value:
         """Of a row; leaves: by digit and pair, each as many cycles late as its `lateness` says."""
         totals = []
         for digit in leaves:
@@ -76,12 +76,12 @@ class Chains:
             for chain in self.chains:
                 total = digit[chain[0]]
                 for count, pair in enumerate(chain[1:], 2):
-                    total = registered(_exceeded(m, total, digit[pair], self.shape(count)), "sum")
+                    total = registered(_exceeded(registered.m, total, digit[pair], self.shape(count)), "sum")
                 for _ in range(self.longest - max(0, len(chain) - 1)):
                     total = registered(total, "sum")
                 level.append((total, len(chain)))
             while len(level) > 1:
-                level = [self._paired(m, level[at : at + 2], registered) for at in range(0, len(level), 2)]
+                level = [self._paired(level[at : at + 2], registered) for at in range(0, len(level), 2)]
             totals.append(level[0][0])
         return self._digits(totals, registered)
 
@@ -90,9 +90,9 @@ class Chains:
         (chain,) = (chain for chain in self.chains if pair in chain)
         return max(0, pair - chain[0] - 1)
 
-    def _paired(self, m: Module, level: Sequence[tuple[Value, int]], registered: Registers) -> tuple[Value, int]:
+    def _paired(self, level: Sequence[tuple[Value, int]], registered: Registers) -> tuple[Value, int]:
         count = sum(pairs for _, pairs in level)
-        total = level[0][0] if len(level) == 1 else _added(m, level[0][0], level[1][0], self.shape(count))
+        total = level[0][0] if len(level) == 1 else _added(registered.m, level[0][0], level[1][0], self.shape(count))
         return registered(total, "sum"), count
 
     def _digits(self, totals: Sequence[Value], registered: Registers) -> Value:
@@ -186,7 +186,6 @@ class PairLanes:
 
     def sums(
         self,
-        m: Module,
         node: Dense,
         x: Type,
         family: Family,
@@ -216,7 +215,7 @@ class PairLanes:
                     [self.chosen(form, one[digit], other[digit]) for form, one, other in pairs]
                     for digit in range(made.digits)
                 ]
-                result.append((made.sum(m, leaves, registered), None))
+                result.append((made.sum(leaves, registered), None))
         return result
 
 
