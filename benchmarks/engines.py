@@ -108,7 +108,6 @@ class NaiveLanes:
 
     def sums(
         self,
-        m: Module,
         node: Dense,
         x: Type,
         family: Family,
