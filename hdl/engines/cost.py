@@ -87,7 +87,7 @@ def folded_cost(dense: FoldedDense, family: Family) -> Cost:
     usage += rom(words, width, family)
     if dense.nf > 1:
         usage += ram(2 << (dense.sf - 1).bit_length(), dense.simd * x.width, family)
-    return Cost(round(usage.luts), round(usage.ffs), usage.brams, usage.dsps, x.vectors * dense.folds * dense.sf)
+    return Cost(round(usage.luts), round(usage.ffs), usage.brams, usage.dsps, x.vectors * dense.folds * dense.sf * dense.planes)
 
 
 def spatial_usage(dense: SpatialDense, family: Family) -> Usage:

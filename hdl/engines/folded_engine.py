@@ -17,7 +17,9 @@ from lutwright.hdl.engines.lanes import Lanes
 
 
 class FoldedEngine:
-    """An engine whose component is a FoldedDense of PE x SIMD lanes."""
+    """An engine whose component is a FoldedDense of PE x SIMD lanes; `serial`: which weigh a bit of each element."""
+
+    serial = False
 
     @abstractmethod
     def lanes(self, node: Dense) -> Lanes:
@@ -27,13 +29,13 @@ class FoldedEngine:
         return foldings(node)
 
     def cost(self, node: Dense, x: Type, folding: Folding, device: Device) -> Cost:
-        return _cost(node, x, folding, self.lanes(node), device.family)
+        return _cost(node, x, folding, self.lanes(node), device.family, self.serial)
 
     def build(self, node: Dense, x: Type, folding: Folding, device: Device) -> StreamComponent:
-        return FoldedDense(node, x, folding, self.lanes(node), device.family)
+        return FoldedDense(node, x, folding, self.lanes(node), device.family, self.serial)
 
 
 @lru_cache(maxsize=1 << 16)
-def _cost(node: Dense, x: Type, folding: Folding, lanes: Lanes, family: Family) -> Cost:
+def _cost(node: Dense, x: Type, folding: Folding, lanes: Lanes, family: Family, serial: bool) -> Cost:
     """Plans are searched for on several devices of a family, and for several goals."""
-    return folded_cost(FoldedDense(node, x, folding, lanes, family), family)
+    return folded_cost(FoldedDense(node, x, folding, lanes, family, serial), family)

@@ -27,6 +27,10 @@ KINDS: list[Kind] = [
     ("addsub", 0, 9, (-1, 1)),
     ("addsub", -1, 1, (-1, 0, 1)),
     ("addsub", -5, 3, (-1, 1)),
+    ("bitserial", 0, 3, (-1, 1)),
+    ("bitserial", -5, 3, (-1, 1)),
+    ("bitserial", 0, 100, (-1, 0, 1)),
+    ("bitserial", -2, 1, (-1, 0, 1)),
     ("multiply", 0, 1, (-3, 0, 3)),
     ("multiply", -4, 3, (-8, 7)),
     ("multiply", 2, 5, (0, 1, 5)),
@@ -138,7 +142,8 @@ def test_groups_at_every_folding(kind: Kind, groups: int) -> None:
         per_in, per_out = component.i_beats.per_frame, component.o_beats.per_frame
         if not any(stalls):
             assert simulate(component.tokens(), per_in, per_out, 5) == ran.times
-        cycles = 2 * (2 * 4 * groups) // (folding.pe * folding.simd // max(1, folding.simd // 4))
+        planes = source.type.width if name == "bitserial" else 1
+        cycles = planes * 2 * (2 * 4 * groups) // (folding.pe * folding.simd // max(1, folding.simd // 4))
         assert measure(component.tokens(), per_in, per_out).interval == cycles
         assert engine.cost(node, source.type, folding, DEVICE).cycles == cycles
 
