@@ -55,15 +55,15 @@ class FoldedDense(StreamComponent):
 
     NF = ceil(N / PE), SF = ceil(K / SIMD). Where NF > 1 a ReplayBuffer gives each vector NF times; a counter reads the
     weights beside it; PE trees add SIMD products each, PE accumulators SF sums modulo 2 ** (width of y).
-    `serial`: lanes weigh a bit of each element, the highest of a whole vector first, in `planes` passes over the vector,
-    which the ReplayBuffer gives so often; a vector of one beat stays at `i` instead, where NF = 1. Accumulators double
-    what they hold as a pass begins.
+    `serial`: lanes weigh a bit of each element, the highest first, in `planes` passes over the vector, which the
+    ReplayBuffer gives so often; a vector of one beat stays at `i` instead, where NF = 1. Accumulators double what they
+    hold as a pass begins.
     The groups of a layer (`Dense.groups`) are computed one after the other, each as a layer of N / groups by
     K / groups, which PE and SIMD divide; or `parallel` at a time, each as a whole: PE is so many times N / groups, SIMD
     so many times K / groups.
     Ports: i: Beats(x, SIMD), o: Beats(node.type, PE). Throughput: `folds` * SF * `planes` cycles a vector,
-    without bubbles. Latency: `depth` cycles after the last of SF beats, one more where there is a ReplayBuffer: `i.ready`
-    then depends on state alone.
+    without bubbles. Latency: `depth` cycles after the last of SF beats in the last pass, one more where there is a
+    ReplayBuffer: `i.ready` then depends on state alone.
     Source: the matrix-vector unit of Umuroglu et al., "FINN", FPGA 2017, section 4.2.
     """
 
@@ -238,9 +238,7 @@ class FoldedDense(StreamComponent):
             bits[0] = ~bits[0]
         return Choice(bits)[plane]
 
-    def _starts(
-        self, m: Module, ways: list[Way], advance: Value, registered: Registers
-    ) -> tuple[Value, list[Value]]:
+    def _starts(self, m: Module, ways: list[Way], advance: Value, registered: Registers) -> tuple[Value, list[Value]]:
         """The starts beside the sums, 0 where they are not for a first beat if accumulators restart.
 
         And of each row's the bit that comes in below as the accumulator doubles.

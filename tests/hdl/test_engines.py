@@ -162,6 +162,8 @@ def test_a_folding_divides_a_group_or_is_some(folding: str) -> None:
         ("xnor", 0, 1, (-1, 0, 1), "weights must be -1 or 1"),
         ("xnor", 0, 2, (-1, 1), "found [0, 2]"),
         ("addsub", 0, 2, (-2, 1), "found magnitudes up to 2"),
+        ("bitserial", 0, 1, (-1, 1), "two bits or more, found [0, 1]"),
+        ("bitserial", 0, 2, (-2, 1), "found magnitudes up to 2"),
         ("multiply_dsp", 0, 2, (-1, 0), "products of 2 by 1 bits"),
         ("multiply_dsp", 0, 2**20, (-9, 9), "at most 16 bits, found 21 and 5"),
     ],
