@@ -54,7 +54,7 @@ def test_whole_layers_are_smaller_than_parallel_ones(name: str, weights: tuple[i
         cost = one.cost(node, x, folding, target)
         assert cost.cycles == 4
         found[engine] = resources(emit.rtlil(one.build(node, x, folding, target), "dut"), "dut", target).sites
-        assert abs(cost.luts - found[engine]) <= 0.15 * found[engine]
+        assert abs(cost.luts - found[engine]) <= 0.2 * found[engine]
     assert found["bitserial"] < 0.85 * found["addsub"]
 
 
