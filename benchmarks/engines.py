@@ -50,8 +50,10 @@ class Case:
     peer: str
 
     @property
-    def lanes(self) -> int:
-        return self.folding.pe * self.folding.simd
+    def macs(self) -> float:
+        """Of a cycle: an engine that takes a bit of each element has a share of one a lane."""
+        serial = Type((), *self.x).width if self.engine == "bitserial" else 1
+        return self.folding.pe * self.folding.simd / serial
 
 
 FINN = "FINN HLS {}, RTL {} (xc7, Vivado)"
@@ -59,6 +61,7 @@ CASES = {
     "xnor 32x32": Case("xnor", (-1, 1), (0, 1), Folding(32, 32), 1, FINN.format(2.9, 2.1)),
     "xnor 64x64": Case("xnor", (-1, 1), (0, 1), Folding(64, 64), 1, ""),
     "1x4 bit 32x32": Case("addsub", (-1, 1), (0, 15), Folding(32, 32), 0, FINN.format(10.8, 12.7)),
+    "1x4 bit 64x64, bit-serial": Case("bitserial", (-1, 1), (0, 15), Folding(64, 64), 0, FINN.format(10.8, 12.7)),
     "ternary x4 bit 32x32": Case("addsub", (-1, 0, 1), (0, 15), Folding(32, 32), 0, ""),
     "4x4 bit 8x8": Case("multiply", range(-8, 8), (0, 15), Folding(8, 8), 0, FINN.format(36, 29)),
     "4x4 bit 8x8, DSP": Case("multiply_dsp", range(-8, 8), (0, 15), Folding(8, 8), 0, ""),
@@ -185,12 +188,13 @@ def main() -> None:
         for target in map(device, chosen.device):
             ours, naive = measured(case, engines()[case.engine], target), "-"
             if not chosen.ours:
-                naive = f"{measured(case, Naive(), target).sites / case.lanes:.2f}"
+                plain = measured(case, Naive(), target)
+                naive = f"{plain.sites / case.macs:.2f}" + f", {plain.dsp} DSP" * (plain.dsp > 0)
             cells = (
                 f"{ours.sites:,}",
                 f"{ours.ff:,}",
                 str(ours.dsp),
-                f"{ours.sites / case.lanes:.2f}",
+                f"{ours.sites / case.macs:.2f}",
                 naive,
                 case.peer,
             )

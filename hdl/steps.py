@@ -143,7 +143,7 @@ def _settle(
         kind, p, s, take = kinds[k], parameters[k], state[k], takes[k, 0]
         accepted = ready[gives[k, 0]]
         if kind == PIPELINE:
-            ready[take] = (accepted or s[0] < 1 << (p[0] - 1)) and s[2] == 0
+            ready[take] = (accepted or s[0] < 1 << (p[0] - 1)) and s[2] == 0 and s[3] == p[3] - 1
         elif kind == SLICE:
             ready[take] = s[0] < 2
         elif kind == QUEUE:
@@ -187,6 +187,8 @@ def _tick(
                 s[0] -= top
             if s[0] < top:
                 s[0] <<= 1
+                if valid[take] and s[2] == 0:
+                    s[3] = (s[3] + 1) % p[3]
                 if taken:
                     s[1] += 1
                     if s[1] == p[1]:

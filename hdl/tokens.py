@@ -47,14 +47,15 @@ Stages = tuple[Stage, ...]
 DEEPEST = 62  # stages of a pipeline, which are bits of one word
 
 
-def pipeline(depth: int, every: int = 1, warmup: int = 0) -> Stages:
+def pipeline(depth: int, every: int = 1, warmup: int = 0, held: int = 1) -> Stages:
     """A rigid pipeline: `depth` registers that advance together unless the last one's beat is not taken.
 
     Of every `every` beats taken only the last gives a beat. The first `warmup` cycles after reset take nothing.
+    A beat is taken in the last of `held` cycles in which it is there and the registers advance.
     """
     if not 1 <= depth <= DEEPEST:
         raise GraphError(f"a pipeline must have 1 to {DEEPEST} stages, not {depth}")
-    return (Stage(Kind.PIPELINE, (depth, every, warmup)),)
+    return (Stage(Kind.PIPELINE, (depth, every, warmup, held)),)
 
 
 def register_slice() -> Stages:

@@ -13,7 +13,7 @@ from lutwright.hdl.arith import LEVELS_PER_REGISTER, tree
 from lutwright.hdl.engines.base import Cost
 from lutwright.hdl.engines.folded import IN_LUTS, FoldedDense
 from lutwright.hdl.engines.spatial_dense import SpatialDense
-from lutwright.hdl.resources import Usage, ram, rom
+from lutwright.hdl.resources import Usage, ram, rom, selected
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,9 @@ def accumulators(dense: FoldedDense, family: Family) -> Usage:
     """Adders, what chooses between the start and the sum so far, and the starts' table."""
     bits = dense.pe * dense.width
     adders = dense.pe * (dense.width + dense.width % 2) if family == "ecp5" else bits
-    chosen = bits if dense.sf > 1 and not dense.restarts and family != "xc7" else 0
+    ways = dense.sf * dense.planes > 1 and not dense.restarts  # between the start and the sum so far
+    doubles = dense.sf > 1 and dense.planes > 1
+    chosen = 0 if family == "xc7" else bits * (ways + doubles)
     usage = Usage(adders + chosen, bits * (1 + dense.restarts))
     if dense.constant:
         return usage
@@ -57,8 +59,9 @@ def accumulators(dense: FoldedDense, family: Family) -> Usage:
 def control(dense: FoldedDense, family: Family) -> Usage:
     """Counters, and the flags beside the sums."""
     beat, fold, address = ((count - 1).bit_length() for count in (dense.sf, dense.folds, dense.sf * dense.folds))
-    counters = beat + fold + address + (2 * beat + (dense.nf - 1).bit_length() + 6) * (dense.nf > 1)
-    registers = counters + (5 + fold) * dense.before + address * dense.lanes.fetch
+    plane, times = ((count - 1).bit_length() for count in (dense.planes, dense.nf * dense.planes))
+    counters = beat + plane + fold + address + (2 * beat + times + 6) * (dense.replay is not None)
+    registers = counters + (5 + fold + plane) * dense.before + address * dense.lanes.fetch
     return Usage(COUNTER[family] * counters, registers)
 
 
@@ -78,16 +81,18 @@ def varying(folds: Array) -> int:
 
 def folded_cost(dense: FoldedDense, family: Family) -> Cost:
     """Predicted resources of a folded layer."""
-    x, lanes = dense.i_beats.type, dense.lanes
+    x, lanes, weighed = dense.i_beats.type, dense.lanes, dense.weighed
     words, usage = dense.folds * dense.sf, control(dense, family)
-    usage += lanes.usage(dense.node, x, dense.pe, dense.per_row, dense.parallel, family, words == 1)
-    usage += accumulators(dense, family) + Usage(ffs=dense.simd * x.width)
+    usage += lanes.usage(dense.node, weighed, dense.pe, dense.per_row, dense.parallel, family, words == 1)
+    usage += accumulators(dense, family) + Usage(ffs=dense.simd * weighed.width)
+    usage += Usage(selected(dense.planes, dense.simd, family).luts)
     few = dense.own_codes.size <= EXACT
     width = varying(dense.code_folds()) if few else dense.pe * dense.per_row * dense.weight_bits
     usage += rom(words, width, family)
-    if dense.nf > 1:
+    if dense.replay:
         usage += ram(2 << (dense.sf - 1).bit_length(), dense.simd * x.width, family)
-    return Cost(round(usage.luts), round(usage.ffs), usage.brams, usage.dsps, x.vectors * dense.folds * dense.sf)
+    cycles = x.vectors * words * dense.planes
+    return Cost(round(usage.luts), round(usage.ffs), usage.brams, usage.dsps, cycles)
 
 
 def spatial_usage(dense: SpatialDense, family: Family) -> Usage:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import numpy as np
@@ -26,6 +27,15 @@ from lutwright.hdl.tokens import Stages, pipeline
 IN_LUTS: dict[Family, int] = {"ice40": 4, "ecp5": 4, "gowin": 4, "xc7": 8}
 
 
+@dataclass(frozen=True)
+class Way:
+    """What goes along with a beat through the lanes."""
+
+    fold: Value
+    plane: Value
+    flags: Value
+
+
 @lru_cache(maxsize=32)
 def _codes(node: Dense, lanes: Lanes) -> Array:
     return lanes.codes(node).astype(np.min_scalar_type((1 << lanes.weight_bits(node)) - 1))
@@ -36,15 +46,21 @@ class FoldedDense(StreamComponent):
 
     NF = ceil(N / PE), SF = ceil(K / SIMD). Where NF > 1 a ReplayBuffer gives each vector NF times; a counter reads the
     weights beside it; PE trees add SIMD products each, PE accumulators SF sums modulo 2 ** (width of y).
+    `serial`: lanes weigh a bit of each element, the highest first, in `planes` passes over the vector, which the
+    ReplayBuffer gives so often; a vector of one beat stays at `i` instead, where NF = 1. Accumulators double what they
+    hold as a pass begins.
     The groups of a layer (`Dense.groups`) are computed one after the other, each as a layer of N / groups by
     K / groups, which PE and SIMD divide; or `parallel` at a time, each as a whole: PE is so many times N / groups, SIMD
     so many times K / groups.
-    Ports: i: Beats(x, SIMD), o: Beats(node.type, PE). Throughput: `folds` * SF cycles a vector, without bubbles.
-    Latency: `depth` cycles after the last of SF beats, one more where NF > 1; `i.ready` then depends on state alone.
+    Ports: i: Beats(x, SIMD), o: Beats(node.type, PE). Throughput: `folds` * SF * `planes` cycles a vector,
+    without bubbles. Latency: `depth` cycles after the last of SF beats in the last pass, one more where there is a
+    ReplayBuffer: `i.ready` then depends on state alone.
     Source: the matrix-vector unit of Umuroglu et al., "FINN", FPGA 2017.
     """
 
-    def __init__(self, node: Dense, x: Type, folding: Folding, lanes: Lanes, family: Family) -> None:
+    def __init__(
+        self, node: Dense, x: Type, folding: Folding, lanes: Lanes, family: Family, serial: bool = False
+    ) -> None:
         super().__init__(Beats(x, folding.simd), Beats(node.type, folding.pe))
         self.node, self.x, self.lanes, self.family = node, x, lanes, family
         self.pe, self.simd = folding.pe, folding.simd
@@ -52,17 +68,22 @@ class FoldedDense(StreamComponent):
         rounds, self.per_row = node.groups // self.parallel, self.simd // self.parallel
         self.folds = self.o_beats.per_vector
         self.nf, self.sf = self.folds // rounds, self.i_beats.per_vector // rounds
-        self.before = 1 + lanes.depth(node, x, self.pe // self.parallel, self.per_row, family)
+        self.planes = x.width if serial else 1
+        self.weighed = Type(x.shape, 0, 1) if serial else x
+        self.before = 1 + lanes.depth(node, self.weighed, self.pe // self.parallel, self.per_row, family)
         self.depth = self.before + 1
         self.weight_bits = lanes.weight_bits(node)
         self.width = node.type.width + lanes.shift  # of an accumulator
         vectors = Type((*x.shape[:-1], rounds, x.channels // rounds), x.lo, x.hi)
-        self.replay = ReplayBuffer(vectors, self.simd, self.nf) if self.nf > 1 else None
+        self.held = self.planes > 1 and self.nf == self.sf == 1
+        times = self.nf * self.planes
+        self.replay = ReplayBuffer(vectors, self.simd, times) if times > 1 and not self.held else None
         self.cuts_ready = self.replay is not None
 
     def control(self) -> Stages:
-        core = pipeline(self.depth, every=self.sf)
-        return (*self.replay.control(), *core) if self.replay else core
+        if self.replay:
+            return (*self.replay.control(), *pipeline(self.depth, every=self.sf * self.planes))
+        return pipeline(self.depth, every=self.sf, held=self.planes)
 
     def weight_words(self) -> list[int]:
         """The weights in the order in which the folds read them: PE rows of codes a word, lane 0 lowest."""
@@ -73,7 +94,7 @@ class FoldedDense(StreamComponent):
 
     def weight_folds(self) -> Array:
         """[folds, PE, SF, lanes of a row]: the codes as stored; those of a fold of both are a word."""
-        return self.lanes.stored(self.node, self.x, self.code_folds(), self.parallel, self.family)
+        return self.lanes.stored(self.node, self.weighed, self.code_folds(), self.parallel, self.family)
 
     def code_folds(self) -> Array:
         """The same as the lanes know them."""
@@ -109,21 +130,31 @@ class FoldedDense(StreamComponent):
             wiring.connect(m, wiring.flipped(self.i), self.replay.i)
             source = self.replay.o
         advance = Signal()
-        m.d.comb += [advance.eq(~self.o.valid | self.o.ready), source.ready.eq(advance)]
         registered = Registers(m, advance)
-
         beat, fold, address = Signal(range(self.sf)), Signal(range(self.folds)), Signal(range(self.folds * self.sf))
-        tail, final = beat == self.sf - 1, fold == self.folds - 1
+        plane, first, tail, final = Signal(range(self.planes)), beat == 0, beat == self.sf - 1, fold == self.folds - 1
+        whole, start, following = tail, first, address + 1
+        if self.planes > 1:
+            lowest = plane == self.planes - 1
+            whole, start = tail & lowest, first & (plane == 0)
+            following = Mux(tail & ~lowest, address - (self.sf - 1), following)
+            with m.If(advance & source.valid & tail):
+                m.d.sync += plane.eq(Mux(lowest, 0, plane + 1))
+        m.d.comb += [
+            advance.eq(~self.o.valid | self.o.ready),
+            source.ready.eq(advance & whole if self.held else advance),
+        ]
         with m.If(advance & source.valid):
-            m.d.sync += [beat.eq(Mux(tail, 0, beat + 1)), address.eq(Mux(tail & final, 0, address + 1))]
-            with m.If(tail):
+            m.d.sync += [beat.eq(Mux(tail, 0, beat + 1)), address.eq(Mux(whole & final, 0, following))]
+            with m.If(whole):
                 m.d.sync += fold.eq(Mux(final, 0, fold + 1))
-        flags: Value = Cat(source.valid, source.valid & tail, beat == 0, final, source.payload.last)
-        ways = [(fold, flags)]
+        flags: Value = Cat(source.valid, source.valid & whole, start, final, source.payload.last, first)
+        ways = [Way(fold, plane, flags)]
         for stage in range(self.before):
-            fold, flags = registered(fold, f"fold{stage}"), registered(flags, f"flags{stage}", data=False)
-            ways.append((fold, flags))
-        there, done, first, final, last = flags
+            fold, plane = registered(fold, f"fold{stage}"), registered(plane, f"plane{stage}")
+            flags = registered(flags, f"flags{stage}", data=False)
+            ways.append(Way(fold, plane, flags))
+        there, done, start, final, last, first = flags
 
         bits, lanes = self.weight_bits, self.per_row
         if self.lanes.fetch:
@@ -131,18 +162,22 @@ class FoldedDense(StreamComponent):
         words = self.weight_words()
         words = words[:1] if len(set(words)) == 1 else words
         stored = rom(m, "weights", words, self.pe * lanes * bits, address, advance)
-        data = registered(source.payload.data.as_value(), "elements")
-        elements = [data.word_select(lane, self.x.width) for lane in range(self.simd)]
+        data = registered(self._plane(source.payload.data.as_value(), ways[0].plane), "elements")
+        elements = [data.word_select(lane, self.weighed.width) for lane in range(self.simd)]
         codes = [stored.word_select(lane, bits) for lane in range(self.pe * lanes)]
         groups, rows = _split(elements, lanes), _split(codes, lanes)
-        sums = self.lanes.sums(self.node, self.x, self.family, groups, rows, registered)
-        starts = self._starts(m, ways, advance, registered)
+        sums = self.lanes.sums(self.node, self.weighed, self.family, groups, rows, registered)
+        starts, low_bits = self._starts(m, ways, advance, registered)
         spare = self.folds * self.pe - len(self.node.weight)
         for row, (total, carry) in enumerate(sums):
-            start = starts.word_select(row, self.width)
+            high = starts.word_select(row, self.width)[self.planes - 1 :]
             y = Signal(self.width, name=f"y{row}", reset_less=True)
             m.d.comb += self.o.payload.data[row].eq(y[self.lanes.shift :])
-            added: Value = start
+            added: Value = high
+
+            def doubled(value: Value, low: Value = low_bits[row]) -> Value:
+                twice = Cat(low, value[:-1])
+                return value if self.planes == 1 else Mux(first, twice, value) if self.sf > 1 else twice
 
             def plus(value: Value, total: Value = total, carry: Value | None = carry) -> Value:
                 if carry is None:
@@ -150,15 +185,15 @@ class FoldedDense(StreamComponent):
                 return carried_sum(total, value, carry)
 
             if self.restarts:
-                init = int(self.start_folds[0, row]) if self.constant else 0
+                init = int(self.start_folds[0, row]) >> (self.planes > 1) * self.planes if self.constant else 0
                 kept = Signal(self.width, name=f"kept{row}", init=init)
-                added = kept if self.constant else kept | start
+                added = doubled(kept) if self.constant else doubled(kept) | high
                 with m.If(advance & there):
                     m.d.sync += kept.eq(plus(added))
                 with m.If(advance & done):  # by itself and last, so that synthesis makes it the registers' reset
                     m.d.sync += kept.eq(init)
-            elif self.sf > 1:
-                added = Mux(first, start, y)
+            elif self.sf * self.planes > 1:
+                added = Mux(start, high, doubled(y))
             with m.If(advance & there):
                 m.d.sync += y.eq(plus(added))
                 if row >= self.pe - spare:  # there is no such row in the last fold
@@ -183,18 +218,37 @@ class FoldedDense(StreamComponent):
         In the place of a multiplexer before the adder, which xc7 has room for in the adder's LUTs, and ECP5 for one of
         two inputs. iCE40's cells have a register each, and as many LUTs either way.
         """
-        return self.sf > 1 and (self.family == "ecp5" or (self.constant and self.family == "gowin"))
+        return self.sf * self.planes > 1 and (self.family == "ecp5" or (self.constant and self.family == "gowin"))
 
-    def _starts(self, m: Module, ways: list[tuple[Value, Value]], advance: Value, registered: Registers) -> Value:
-        """The starts beside the sums, 0 where they are not for a first beat if accumulators restart."""
+    def _plane(self, data: Value, plane: Value) -> Value:
+        """The bits of the elements that are weighed: signed ones' highest complemented."""
+        if self.planes == 1:
+            return data
+        width = self.x.width
+        bits = [Cat(data[lane * width + bit] for lane in range(self.simd)) for bit in reversed(range(width))]
+        if self.x.signed:
+            bits[0] = ~bits[0]
+        return Choice(bits)[plane]
+
+    def _starts(self, m: Module, ways: list[Way], advance: Value, registered: Registers) -> tuple[Value, list[Value]]:
+        """The starts beside the sums, 0 where they are not for a first beat if accumulators restart.
+
+        And of each row's the bit that comes in below as the accumulator doubles.
+        """
         words, width, late = self.start_words(), self.pe * self.width, self.restarts and not self.constant
+        way = ways[-1 - late]
         if self.constant:
-            return Const(words[0], width)
-        if self.folds <= IN_LUTS[self.family]:
-            word: Value = Choice(Const(word, width) for word in words)[ways[-1 - late][0]]
+            word: Value = Const(words[0], width)
+        elif self.folds <= IN_LUTS[self.family]:
+            word = Choice(Const(word, width) for word in words)[way.fold]
         else:
-            word = rom(m, "starts", words, width, ways[-2 - late][0], advance)
-        return registered(Mux(ways[-2][1][2], word, 0), "start") if late else word
+            word = rom(m, "starts", words, width, ways[-2 - late].fold, advance)
+        rows = [list(word.word_select(row, self.width)) + [Const(0, 1)] * self.planes for row in range(self.pe)]
+        low_bits: list[Value] = [Choice(row[: self.planes][::-1])[way.plane] for row in rows]
+        if late:
+            low_bits = [registered(bit, "low") for bit in low_bits]
+            word = registered(Mux(ways[-2].flags[2], word, 0), "start")
+        return word, low_bits
 
 
 def _split(values: list[Value], lanes: int) -> list[list[Value]]:

@@ -17,7 +17,9 @@ from lutwright.hdl.engines.lanes import Lanes
 
 
 class FoldedEngine:
-    """An engine whose component is a FoldedDense of PE x SIMD lanes."""
+    """An engine whose component is a FoldedDense of PE x SIMD lanes; `serial`: which weigh a bit of each element."""
+
+    serial = False
 
     @abstractmethod
     def lanes(self, node: Dense, family: Family) -> tuple[Lanes, ...]:
@@ -27,15 +29,17 @@ class FoldedEngine:
         return foldings(node)
 
     def cost(self, node: Dense, x: Type, folding: Folding, device: Device) -> Cost:
-        return _cheapest(node, x, folding, self.lanes(node, device.family), device.family)[0]
+        return _cheapest(node, x, folding, self.lanes(node, device.family), device.family, self.serial)[0]
 
     def build(self, node: Dense, x: Type, folding: Folding, device: Device) -> StreamComponent:
-        _, lanes = _cheapest(node, x, folding, self.lanes(node, device.family), device.family)
-        return FoldedDense(node, x, folding, lanes, device.family)
+        _, lanes = _cheapest(node, x, folding, self.lanes(node, device.family), device.family, self.serial)
+        return FoldedDense(node, x, folding, lanes, device.family, self.serial)
 
 
 @lru_cache(maxsize=1 << 16)
-def _cheapest(node: Dense, x: Type, folding: Folding, ways: tuple[Lanes, ...], family: Family) -> tuple[Cost, Lanes]:
+def _cheapest(
+    node: Dense, x: Type, folding: Folding, ways: tuple[Lanes, ...], family: Family, serial: bool
+) -> tuple[Cost, Lanes]:
     """Plans are searched for on several devices of a family, and for several goals."""
-    found = [(folded_cost(FoldedDense(node, x, folding, lanes, family), family), lanes) for lanes in ways]
+    found = [(folded_cost(FoldedDense(node, x, folding, lanes, family, serial), family), lanes) for lanes in ways]
     return min(found, key=lambda one: one[0].luts)

@@ -8,6 +8,7 @@ from importlib.metadata import entry_points
 from lutwright.errors import OptionError
 from lutwright.hdl.engines.addsub import AddSub
 from lutwright.hdl.engines.base import Engine
+from lutwright.hdl.engines.bitserial import BitSerial
 from lutwright.hdl.engines.multiply import Multiply, MultiplyDsp
 from lutwright.hdl.engines.shift import Shift
 from lutwright.hdl.engines.spatial import Spatial
@@ -18,7 +19,7 @@ from lutwright.hdl.engines.xnor import Xnor
 def engines() -> dict[str, Engine]:
     """Every engine by name; OptionError names a plug-in that can't be loaded."""
     found: dict[str, Engine] = {
-        engine.name: engine for engine in (Xnor(), AddSub(), Shift(), MultiplyDsp(), Multiply(), Spatial())
+        engine.name: engine for engine in (Xnor(), AddSub(), BitSerial(), Shift(), MultiplyDsp(), Multiply(), Spatial())
     }
     for entry in entry_points(group="lutwright.engines"):
         try:

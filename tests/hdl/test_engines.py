@@ -29,6 +29,10 @@ KINDS: list[Kind] = [
     ("addsub", 0, 9, (-1, 1)),
     ("addsub", -1, 1, (-1, 0, 1)),
     ("addsub", -5, 3, (-1, 1)),
+    ("bitserial", 0, 3, (-1, 1)),
+    ("bitserial", -5, 3, (-1, 1)),
+    ("bitserial", 0, 100, (-1, 0, 1)),
+    ("bitserial", -2, 1, (-1, 0, 1)),
     ("multiply", 0, 1, (-3, 0, 3)),
     ("multiply", -4, 3, (-8, 7)),
     ("multiply", 2, 5, (0, 1, 5)),
@@ -140,7 +144,8 @@ def test_groups_at_every_folding(kind: Kind, groups: int) -> None:
         per_in, per_out = component.i_beats.per_frame, component.o_beats.per_frame
         if not any(stalls):
             assert simulate(component.tokens(), per_in, per_out, 5) == ran.times
-        cycles = 2 * (2 * 4 * groups) // (folding.pe * folding.simd // max(1, folding.simd // 4))
+        planes = source.type.width if name == "bitserial" else 1
+        cycles = planes * 2 * (2 * 4 * groups) // (folding.pe * folding.simd // max(1, folding.simd // 4))
         assert measure(component.tokens(), per_in, per_out).interval == cycles
         assert engine.cost(node, source.type, folding, DEVICE).cycles == cycles
 
@@ -170,6 +175,8 @@ def test_a_folding_divides_a_group_or_is_some(folding: str) -> None:
         ("xnor", 0, 1, (-1, 0, 1), "weights must be -1 or 1"),
         ("xnor", 0, 2, (-1, 1), "found [0, 2]"),
         ("addsub", 0, 2, (-2, 1), "found magnitudes up to 2"),
+        ("bitserial", 0, 1, (-1, 1), "two bits or more, found [0, 1]"),
+        ("bitserial", 0, 2, (-2, 1), "found magnitudes up to 2"),
         ("multiply_dsp", 0, 2, (-1, 0), "products of 2 by 1 bits"),
         ("multiply_dsp", 0, 2**20, (-9, 9), "at most 16 bits, found 21 and 5"),
     ],

@@ -22,7 +22,7 @@ def plugins(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[EntryPoint]]:
 
 
 def test_own_engines_in_order_of_preference() -> None:
-    assert list(registry.engines()) == ["xnor", "addsub", "shift", "multiply_dsp", "multiply", "spatial"]
+    assert list(registry.engines()) == ["xnor", "addsub", "bitserial", "shift", "multiply_dsp", "multiply", "spatial"]
 
 
 def test_a_plugin_brings_an_engine(plugins: list[EntryPoint]) -> None:

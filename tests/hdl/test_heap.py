@@ -138,6 +138,7 @@ CORES = [
     ("popcount of 8", SignLanes(), Type((1,), 0, 1), (-1, 1), 8),
     ("signs of 3 bits", SignLanes(), Type((1,), -4, 3), (-1, 1), 4),
     ("ternary of 2 bits", MaskLanes(), Type((1,), 0, 3), (-1, 0, 1), 4),
+    ("ternary of a bit", MaskLanes(), Type((1,), 0, 1), (-1, 0, 1), 6),
     ("digits, 2 x 3 bits", DigitLanes(), Type((1,), 0, 3), range(-4, 4), 3),
     ("digits, 2 x 2 bits, signed", DigitLanes(), Type((1,), -2, 1), range(-2, 2), 4),
     ("signs of 2 bits in pairs", SignPairs(), Type((1,), 0, 3), (-1, 1), 5),

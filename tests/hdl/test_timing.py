@@ -21,6 +21,7 @@ CASES: list[tuple[Stages, int, int, Timing]] = [
     (pipeline(1), 4, 4, Timing(4, 4)),
     (pipeline(3), 4, 4, Timing(6, 4)),
     (pipeline(2, every=4, warmup=1), 8, 2, Timing(9, 8)),
+    (pipeline(2, held=3), 2, 2, Timing(5, 6)),
     ((*pipeline(2), *tokens.serializer(1, 5, 5)), 1, 5, Timing(7, 5)),
     ((*tokens.replay(4, 3), *pipeline(1, every=4)), 4, 3, Timing(13, 12)),
     ((*tokens.packer(2, 3, 1), *tokens.queue(4), *tokens.register_slice()), 4, 2, Timing(7, 4)),
