@@ -114,7 +114,7 @@ class Search:
         return max(self.shares(cost, room).values()) <= 1
 
     def _options(self, node: Dense | Conv, x: Type) -> list[Option]:
-        """Those of the engines; a depthwise Conv has those for the Dense that it unfolds to, and its own component's."""
+        """The engines'; of a depthwise Conv those for the Dense that it unfolds to, and its own component's."""
         pinned, fold = self.engines.get(node.name), self.folds.get(node.name)
         found: list[Option] = []
         reasons: list[str] = []

@@ -16,10 +16,11 @@ from lutwright.frontend.lowering import unfolded_dense
 from lutwright.frontend.nodes import Conv, Dense
 from lutwright.hdl.adapt import adapters
 from lutwright.hdl.beats import Beats
-from lutwright.hdl.cost import adapter_cost
 from lutwright.hdl.engines.base import Cost, Engine, Folding, StreamComponent
+from lutwright.hdl.fifo import Fifo
 from lutwright.hdl.line_window import LineWindow, is_parallel
 from lutwright.hdl.tokens import Stages
+from lutwright.hdl.unit import Unit
 from lutwright.hdl.window import SlidingWindow, WindowUnit
 
 
@@ -41,15 +42,32 @@ def window_of(node: Conv, x: Type, simd: int) -> WindowUnit:
     return LineWindow(x, node.window, lanes, node.pad_value, groups=node.groups)
 
 
-_window = lru_cache(maxsize=1024)(window_of)
+@lru_cache(maxsize=1024)
+def before(node: Conv, x: Type, simd: int) -> tuple[Unit, ...]:
+    """What stands before an engine that takes `simd` of the products at once: the window and what it needs.
+
+    A parallel window takes nothing while its raster goes on without input: a queue takes what comes in meanwhile, for
+    which a window by place has its buffer.
+    """
+    window = window_of(node, x, simd)
+    _, under = grouped(node, x)
+    paused = sum(extra for _, extra in window.pauses) if isinstance(window, LineWindow) else 0
+    queue = (Fifo(window.i_beats, max(2, paused)),) if paused else ()
+    return (*queue, window, *adapters(window.o_beats, Beats(under, simd)))
+
+
+@lru_cache(maxsize=4096)
+def _cost_before(node: Conv, x: Type, simd: int, device: Device) -> Cost:
+    first, *others = (part.cost(device) for part in before(node, x, simd))
+    return sum(others, first)
 
 
 def depthwise_cost(node: Conv, x: Type, engine: Engine, folding: Folding, device: Device) -> tuple[int, Cost]:
     """The lanes that a Depthwise takes, and what it costs; PlanError if the engine has no such folding."""
     dense, under = grouped(node, x)
-    cost, window = engine.cost(dense, under, folding, device), _window(node, x, folding.simd)
-    adapter = adapter_cost(window.o_beats, Beats(under, folding.simd), device)
-    return window.i_beats.lanes, window.cost(device) + adapter + cost
+    cost = engine.cost(dense, under, folding, device)
+    first, *_ = before(node, x, folding.simd)
+    return first.i_beats.lanes, _cost_before(node, x, folding.simd, device) + cost
 
 
 class Depthwise(StreamComponent):
@@ -64,10 +82,8 @@ class Depthwise(StreamComponent):
 
     def __init__(self, node: Conv, x: Type, engine: Engine, folding: Folding, device: Device) -> None:
         dense, under = grouped(node, x)
-        core = engine.build(dense, under, folding, device)
-        window = window_of(node, x, folding.simd)
-        super().__init__(window.i_beats, core.o_beats)
-        self.row = (window, *adapters(window.o_beats, core.i_beats), core)
+        self.row = (*before(node, x, folding.simd), engine.build(dense, under, folding, device))
+        super().__init__(self.row[0].i_beats, self.row[-1].o_beats)
 
     def control(self) -> Stages:
         return tuple(stage for part in self.row for stage in part.control())
