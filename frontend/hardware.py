@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lutwright.frontend.device import DEVICES
 from lutwright.frontend.ir import Input, Node, Type
-from lutwright.frontend.lowering import PLANE, slides, unfolded_dense
+from lutwright.frontend.lowering import PLANE, is_depthwise, slides, unfolded_dense
 from lutwright.frontend.nodes import (
     Add,
     ArgMax,
@@ -29,7 +29,7 @@ from lutwright.hdl.engines.registry import engines
 
 
 def hardware(node: Node, *inputs: Type) -> tuple[str, ...]:
-    """The engines that can build a Dense on some device, the component of another node; () without hardware.
+    """The engines that can build a Dense or a Conv on some device, the component of another node; () without hardware.
 
     An Input and a Reshape are "wires": what passes through them stays as it is.
     """
@@ -44,15 +44,15 @@ def hardware(node: Node, *inputs: Type) -> tuple[str, ...]:
                 for name, engine in engines().items()
                 if any(engine.supports(node, x, device) is None for device in devices)
             )
+        case Conv() if len(node.window.kernel) <= PLANE:
+            own = ("conv",) if is_depthwise(node) else ()
+            return own + hardware(*unfolded_dense(node, *inputs))
         case Threshold() | Table() | Embedding() | Clamp() | ArgMax() | Add() | Multiply() | Concat():
             return (type(node).__name__.lower(),)
         case Transpose() | Take() | Pad() | Stuff():
             return ("rearrange",)
-        case Unfold() | Pool() | Conv() if slides(node):
+        case Unfold() | Pool() if slides(node):
             return ("window",)
-        case Conv() if len(node.window.kernel) <= PLANE:
-            dense, unfolded = unfolded_dense(node, *inputs)
-            return hardware(dense, unfolded)
     return ()
 
 

@@ -31,7 +31,10 @@ Goal = Fps | Latency | Smallest
 
 @dataclass(frozen=True)
 class NodePlan:
-    """`folding.simd` lanes in, `folding.pe` lanes out; elementwise nodes have as many out as in."""
+    """`folding.simd` lanes in, `folding.pe` lanes out; elementwise nodes have as many out as in.
+
+    Of a depthwise Conv by an engine, `folding.simd` counts places under the kernel (`lutwright.hdl.depthwise`).
+    """
 
     engine: str
     folding: Folding

@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from lutwright.errors import PlanError
 from lutwright.frontend.device import Device
 from lutwright.frontend.ir import Graph, Node, Type
-from lutwright.frontend.lowering import slides
-from lutwright.frontend.nodes import Concat, Dense, Embedding, Unfold
+from lutwright.frontend.nodes import Concat, Conv, Dense, Embedding, Pool, Unfold
 from lutwright.frontend.planning import NodePlan, Plan
 from lutwright.hdl.assembly import origin, work
 from lutwright.hdl.beats import Beats
 from lutwright.hdl.branch import concat_lanes
 from lutwright.hdl.cost import adapter_cost, unit_cost
+from lutwright.hdl.depthwise import depthwise_cost, grouped
 from lutwright.hdl.engines.base import Cost, Folding
 from lutwright.hdl.engines.foldings import useful_parts
 from lutwright.hdl.engines.registry import engines
@@ -57,10 +57,11 @@ class Room:
 
 @dataclass(frozen=True)
 class Option:
-    """One way to build a node."""
+    """One way to build a node, which takes so many lanes."""
 
     engine: str
     folding: Folding
+    lanes: int
     cost: Cost
 
 
@@ -82,9 +83,9 @@ class Search:
         _check_pins(self.graph, self.steps, self.engines, self.folds)
         self.options = {}
         for node in self.steps:
-            if isinstance(node, Dense):
+            if isinstance(node, Dense | Conv):
                 self.options[node.name] = self._options(node, *self.graph.types(node))
-            elif slides(node):
+            elif isinstance(node, Unfold | Pool):
                 self.options[node.name] = self._windows(node, *self.graph.types(node))
             elif isinstance(node, Move):
                 self.options[node.name] = self._moves(node, *self.graph.types(node))
@@ -114,19 +115,31 @@ class Search:
         """Whether no resource is overdrawn."""
         return max(self.shares(cost, room).values()) <= 1
 
-    def _options(self, node: Dense, x: Type) -> list[Option]:
+    def _options(self, node: Dense | Conv, x: Type) -> list[Option]:
+        """The engines'; of a depthwise Conv those for the Dense that it unfolds to, and its own component's."""
         pinned, fold = self.engines.get(node.name), self.folds.get(node.name)
         found: list[Option] = []
         reasons: list[str] = []
+        dense, under = (node, x) if isinstance(node, Dense) else grouped(node, x)
+        if isinstance(node, Conv):
+            for name in units(node, x):
+                if pinned in (None, name) and (fold is None or fold.pe == fold.simd):
+                    lanes = useful_parts(x.channels) if fold is None else [fold.simd]
+                    found += self._equal(node, x, name, lanes)
+                elif pinned in (None, name):
+                    reasons.append(f"{name}: must have as many lanes out as in, not {fold}")
         for name, engine in engines().items():
-            if pinned is not None and name != pinned:
+            if pinned not in (None, name):
                 continue
-            if reason := engine.supports(node, x, self.device):
+            if reason := engine.supports(dense, under, self.device):
                 reasons.append(f"{name}: {reason}")
                 continue
             try:
-                for folding in [fold] if fold is not None else engine.foldings(node, x):
-                    found.append(Option(name, folding, engine.cost(node, x, folding, self.device)))
+                for folding in [fold] if fold is not None else engine.foldings(dense, under):
+                    if isinstance(node, Dense):
+                        found.append(Option(name, folding, folding.simd, engine.cost(node, x, folding, self.device)))
+                    else:
+                        found.append(Option(name, folding, *depthwise_cost(node, x, engine, folding, self.device)))
             except PlanError as error:  # the pinned folding is not one of this engine's
                 reasons.append(f"{name}: {error}")
         if not found:
@@ -136,22 +149,29 @@ class Search:
             )
         return found
 
-    def _windows(self, node: Node, x: Type) -> list[Option]:
-        """As many lanes out as in, those of an Unfold divide a group; or, of a parallel one, a group's or all."""
+    def _equal(self, node: Node, x: Type, name: str, lanes: Iterable[int]) -> list[Option]:
+        """A component with as many lanes out as in."""
+        return [Option(name, Folding(n, n), n, unit_cost(node, (x,), n, self.device, name)) for n in lanes]
+
+    def _windows(self, node: Unfold | Pool, x: Type) -> list[Option]:
+        """As many lanes out as in, those of an Unfold divide a group; or, of a parallel one, those of some groups."""
         fold, pinned = self.folds.get(node.name), self.engines.get(node.name)
         lanes = useful_parts(x.channels) if fold is None else [fold.simd] if fold.pe == fold.simd else []
         groups = node.groups if isinstance(node, Unfold) else 1
         if isinstance(node, Unfold):
             lanes = [count for count in lanes if x.channels // groups % count == 0]
-        whole = [Folding(node.type.channels // part, x.channels // part) for part in sorted({groups, 1}, reverse=True)]
+        parts = [part for part in range(groups, 0, -1) if groups % part == 0]  # of a vector, of some groups each
+        whole = [Folding(node.type.channels // part, x.channels // part) for part in parts]
         found = list[Option]()
         for name in units(node, x):
-            foldings = [Folding(count, count) for count in lanes]
+            if pinned not in (None, name):
+                continue
             if name == PARALLEL:
                 foldings = [folding for folding in whole if fold in (None, folding)]
-            if pinned in (None, name):
                 costs = (unit_cost(node, (x,), folding.simd, self.device, name) for folding in foldings)
-                found += [Option(name, folding, cost) for folding, cost in zip(foldings, costs, strict=True)]
+                found += [Option(name, f, f.simd, cost) for f, cost in zip(foldings, costs, strict=True)]
+            else:
+                found += self._equal(node, x, name, lanes)
         if not found:
             more = ""
             if isinstance(node, Unfold):
@@ -172,7 +192,7 @@ class Search:
                 f"not {fold}"
             )
         (name,) = units(node, x)
-        return [Option(name, Folding(n, n), unit_cost(node, (x,), n, self.device, name)) for n in lanes]
+        return self._equal(node, x, name, lanes)
 
     def _embeddings(self, node: Embedding, x: Type) -> list[Option]:
         """One index at a time, and any elements of its vector."""
@@ -181,7 +201,7 @@ class Search:
             raise PlanError(f"--fold {node.name} must take one index at a time, such as {fold.pe}x1, not {fold}")
         lanes = useful_parts(node.type.channels) if fold is None else [fold.pe]
         (name,) = units(node, x)
-        return [Option(name, Folding(n, 1), unit_cost(node, (x,), n, self.device, name)) for n in lanes]
+        return [Option(name, Folding(n, 1), 1, unit_cost(node, (x,), n, self.device, name)) for n in lanes]
 
     def _check_fold(self, node: Node, x: Type) -> None:
         """PlanError if a node without options is pinned to give other lanes than its own."""
@@ -244,7 +264,7 @@ class Search:
                 for step in steps[lanes]:
                     option = step.option
                     # The network's input has the lanes of the first node that takes it.
-                    first = {} if path.steps else {sources[0]: Beats(self.graph.types(node)[0], option.folding.simd)}
+                    first = {} if path.steps else {sources[0]: Beats(self.graph.types(node)[0], option.lanes)}
                     streams = {**path.streams, **first, node.name: Beats(node.type, option.folding.pe)}
                     open_ = {name: beats for name, beats in streams.items() if left[name] or name == node.name}
                     key = tuple(beats.lanes for beats in open_.values())
@@ -282,15 +302,16 @@ class Search:
         if node.name in self.engines:
             names = tuple(name for name in names if name == self.engines[node.name])
         return [
-            Option(name, Folding(_lanes_out(node, x, count), count), unit_cost(node, inputs, count, self.device, name))
+            Option(name, Folding(pe, count), count, unit_cost(node, inputs, count, self.device, name))
             for name in names
             for count in sorted(lanes)
+            for pe in (_lanes_out(node, x, count),)
         ]
 
     def _join(self, node: Node, beats: Sequence[Beats | None], option: Option) -> Step:
         cost = option.cost
         for x, source in zip(self.graph.types(node), beats, strict=True):
-            target = Beats(x, option.folding.simd)
+            target = Beats(x, option.lanes)
             cost += Cost(0, 0, 0, 0, target.per_frame) if source is None else adapter_cost(source, target, self.device)
         return Step(node, option, cost)
 
@@ -376,13 +397,15 @@ def _check_pins(graph: Graph, steps: Sequence[Node], names: Mapping[str, str], f
                 raise PlanError(f"{option} must name a node of the network, not '{name}'. They are {', '.join(nodes)}")
     for name, engine in names.items():
         node, x = nodes[name]
-        known = tuple(engines()) if isinstance(node, Dense) else units(node, x)
+        known = () if isinstance(node, Dense) else units(node, x)
+        known += tuple(engines()) if isinstance(node, Dense | Conv) else ()
         if engine not in known:
             raise PlanError(f"the engine of '{name}' must be one of {', '.join(known)}, not '{engine}'")
     for name, fold in folds.items():
         node, x = nodes[name]
-        if not (1 <= fold.pe <= node.type.channels and 1 <= fold.simd <= x.channels):
+        columns = x.channels * (math.prod(node.window.kernel) if isinstance(node, Conv) else 1)
+        if not (1 <= fold.pe <= node.type.channels and 1 <= fold.simd <= columns):
             raise PlanError(
-                f"--fold {name} must lie between 1x1 and {node.type.channels}x{x.channels}, not {fold}: "
-                "PE are output channels, SIMD input channels"
+                f"--fold {name} must lie between 1x1 and {node.type.channels}x{columns}, not {fold}: "
+                f"PE are output channels, SIMD input channels{', each under the kernel' * isinstance(node, Conv)}"
             )

@@ -23,7 +23,7 @@ PARALLEL = "parallel"  # the name of this way to build an Unfold
 
 
 class LineWindow(WindowUnit):
-    """What lies under the window, the whole kernel a beat; without `by_block`, `lanes` are all C or those of a group.
+    """What lies under the window, the whole kernel a beat; without `by_block`, `lanes` divide C, and a group them.
 
     A raster of beats passes under the kernel, whose last place lies on the newest; what lies under it of other lines
     comes out of delays of a line. The raster has as many columns as x or as lie between the first and the last
@@ -35,9 +35,10 @@ class LineWindow(WindowUnit):
     """
 
     def __init__(self, x: Type, window: Window, lanes: int, fill: int, by_block: bool = False, groups: int = 1) -> None:
-        if not by_block and lanes not in (x.channels, x.channels // groups):
+        if not by_block and (lanes % (x.channels // groups) or x.channels % lanes):
             raise PlanError(
-                f"a parallel window must take all {x.channels} channels at once, or those of a group, not {lanes}"
+                f"a parallel window must take all {x.channels} channels at once, or those of one or more groups, of "
+                f"which it takes as many each time, not {lanes}"
             )
         super().__init__(x, window, lanes, fill, by_block, groups, places=math.prod(window.kernel))
         self._lay_out()

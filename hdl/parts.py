@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeGuard
 
 from lutwright.errors import GraphError, PlanError
 from lutwright.frontend.ir import Node, Type
@@ -24,6 +25,7 @@ from lutwright.frontend.nodes import (
 )
 from lutwright.frontend.planning import NodePlan, Plan
 from lutwright.hdl.branch import Fork, Joint
+from lutwright.hdl.depthwise import Depthwise, depthwise_cost, grouped
 from lutwright.hdl.engines.base import Cost, StreamComponent
 from lutwright.hdl.engines.registry import engines
 from lutwright.hdl.line_window import PARALLEL
@@ -67,27 +69,36 @@ def planned(node: Node, plan: Plan) -> NodePlan:
         places = math.prod(node.window.kernel)
         if choice.folding.pe != places * choice.folding.simd:
             raise PlanError(f"a parallel '{node.name}' must have {places} times its lanes out, not {choice.folding}")
-    elif isinstance(node, SAME_LANES) and choice.folding.pe != choice.folding.simd:
+    elif isinstance(node, SAME_LANES) and choice.folding.pe != choice.folding.simd and not by_engine(node, choice):
         raise PlanError(f"'{node.name}' must have as many lanes out as in, not {choice.folding}")
     elif isinstance(node, Embedding) and choice.folding.simd != 1:
         raise PlanError(f"'{node.name}' must take one index at a time, not {choice.folding.simd}")
     return choice
 
 
+def by_engine(node: Node, choice: NodePlan) -> TypeGuard[Dense | Conv]:
+    """Whether an engine builds the node: a Dense, or a depthwise Conv for which the plan names one."""
+    return isinstance(node, Dense) or (isinstance(node, Conv) and choice.engine in engines())
+
+
 def computing(node: Node, inputs: Sequence[Type], plan: Plan) -> Part:
     """The component that computes `node` of inputs of these Types as `plan` has it."""
     if not isinstance(node, Dense | SAME_LANES | ArgMax | Embedding):
         raise GraphError(f"there is no hardware for '{node.name}', a {type(node).__name__} of {inputs[0]}")
-    choice, (x, *_) = planned(node, plan), inputs
-    if not isinstance(node, Dense):
+    choice, (x, *_), device = planned(node, plan), inputs, plan.device
+    if not by_engine(node, choice):
         lanes = choice.folding.pe if isinstance(node, Embedding) else choice.folding.simd
         unit = built(node, inputs, lanes, choice.engine)
-        return Part(node.name, unit, unit.cost(plan.device), node.name)
+        return Part(node.name, unit, unit.cost(device), node.name)
     if choice.engine not in engines():
         known = ", ".join(engines())
         raise PlanError(f"the engine of '{node.name}' must be one of {known}, not '{choice.engine}'")
     engine = engines()[choice.engine]
-    if reason := engine.supports(node, x, plan.device):
+    dense, under = grouped(node, x) if isinstance(node, Conv) else (node, x)
+    if reason := engine.supports(dense, under, device):
         raise PlanError(f"the engine '{choice.engine}' can't compute '{node.name}': {reason}. Choose another")
-    cost = engine.cost(node, x, choice.folding, plan.device)
-    return Part(node.name, engine.build(node, x, choice.folding, plan.device), cost, node.name)
+    if isinstance(node, Conv):
+        _, cost = depthwise_cost(node, x, engine, choice.folding, device)
+        return Part(node.name, Depthwise(node, x, engine, choice.folding, device), cost, node.name)
+    cost = engine.cost(node, x, choice.folding, device)
+    return Part(node.name, engine.build(node, x, choice.folding, device), cost, node.name)
