@@ -8,16 +8,19 @@ from itertools import cycle
 import numpy as np
 import pytest
 
+from lutwright.errors import PlanError
 from lutwright.frontend.device import Device, device
-from lutwright.frontend.ir import Array, Input, Type
+from lutwright.frontend.ir import Array, Graph, Input, Type, verify
 from lutwright.frontend.nodes import Conv, Dense
 from lutwright.frontend.nodes.windows import Window
-from lutwright.frontend.planning import NodePlan, Plan
+from lutwright.frontend.plan import plan
+from lutwright.frontend.planning import Fps, NodePlan, Plan, Smallest
 from lutwright.hdl.depthwise import Depthwise, grouped
 from lutwright.hdl.engines.base import Folding, StreamComponent
 from lutwright.hdl.engines.multiply import Multiply
 from lutwright.hdl.engines.registry import engines
 from lutwright.hdl.line_window import LineWindow
+from lutwright.hdl.network import Network
 from lutwright.hdl.parts import computing
 from lutwright.hdl.timing import measure, simulate
 
@@ -140,3 +143,25 @@ def test_an_engine_that_knows_no_groups(folding: str) -> None:
     node = conv(Window((3, 3), (1, 1), (1, 1), SAME), x, (-3, 0, 2), 1)
     pe, simd = map(int, folding.split("x"))
     check(lambda: Depthwise(node, x, Plain(), Folding(pe, simd), ECP5), node.evaluate, seed=6, frames=2)
+
+
+@pytest.mark.parametrize(
+    ("chip", "goal"), [("ice40-hx8k", Smallest()), ("ice40-hx8k", Fps(24_000)), ("ecp5-85k", Fps(24_000))]
+)
+def test_the_planner_shifts_where_that_is_cheaper(chip: str, goal: Smallest | Fps) -> None:
+    x = Type((16, 16, 32), 0, 15)
+    node = conv(Window((3, 3), (1, 1), (1, 1), SAME), x, (-4, -2, -1, 0, 1, 2, 4), 0)
+    graph = verify(Graph((Input("x", (), x), node), "y"))
+    assert plan(graph, device(chip), goal, clock_mhz=50).nodes["y"].engine == "shift"
+    own = plan(graph, device(chip), goal, clock_mhz=50, engines={"y": "conv"})
+    assert Network(graph, own).cost.luts > Network(graph, plan(graph, device(chip), goal, clock_mhz=50)).cost.luts
+
+
+def test_an_engine_that_does_not_support_it_is_refused_by_its_reason() -> None:
+    x = Type((4, 4, 2), 0, 15)
+    node = conv(Window((3, 3), (1, 1), (1, 1), SAME), x, (-3, 2), 0)
+    graph = verify(Graph((Input("x", (), x), node), "y"))
+    with pytest.raises(PlanError, match="'y': xnor: weights must be -1 or 1"):
+        plan(graph, ECP5, engines={"y": "xnor"})
+    with pytest.raises(PlanError, match="must be one of conv, xnor"):
+        plan(graph, ECP5, engines={"y": "unknown"})
