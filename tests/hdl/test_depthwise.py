@@ -14,7 +14,7 @@ from lutwright.frontend.ir import Array, Graph, Input, Type, verify
 from lutwright.frontend.nodes import Conv, Dense
 from lutwright.frontend.nodes.windows import Window
 from lutwright.frontend.plan import plan
-from lutwright.frontend.planning import Fps, NodePlan, Plan, Smallest
+from lutwright.frontend.planning import Fps, NodePlan, Plan
 from lutwright.hdl.depthwise import Depthwise, grouped
 from lutwright.hdl.engines.base import Folding, StreamComponent
 from lutwright.hdl.engines.multiply import Multiply
@@ -145,16 +145,16 @@ def test_an_engine_that_knows_no_groups(folding: str) -> None:
     check(lambda: Depthwise(node, x, Plain(), Folding(pe, simd), ECP5), node.evaluate, seed=6, frames=2)
 
 
-@pytest.mark.parametrize(
-    ("chip", "goal"), [("ice40-hx8k", Smallest()), ("ice40-hx8k", Fps(24_000)), ("ecp5-85k", Fps(24_000))]
-)
-def test_the_planner_shifts_where_that_is_cheaper(chip: str, goal: Smallest | Fps) -> None:
+@pytest.mark.parametrize(("chip", "goal"), [("ice40-hx8k", Fps(12_000)), ("ecp5-85k", Fps(12_000))])
+def test_the_planner_shifts_where_that_is_cheaper(chip: str, goal: Fps) -> None:
     x = Type((16, 16, 32), 0, 15)
     node = conv(Window((3, 3), (1, 1), (1, 1), SAME), x, (-4, -2, -1, 0, 1, 2, 4), 0)
     graph = verify(Graph((Input("x", (), x), node), "y"))
-    assert plan(graph, device(chip), goal, clock_mhz=50).nodes["y"].engine == "shift"
-    own = plan(graph, device(chip), goal, clock_mhz=50, engines={"y": "conv"})
-    assert Network(graph, own).cost.luts > Network(graph, plan(graph, device(chip), goal, clock_mhz=50)).cost.luts
+    chosen = plan(graph, device(chip), goal, clock_mhz=50)
+    assert chosen.nodes["y"].engine == "shift"
+    cost = Network(graph, chosen).cost
+    own = Network(graph, plan(graph, device(chip), goal, clock_mhz=50, engines={"y": "conv"})).cost
+    assert cost.dsps == 0 and (own.luts > cost.luts or own.dsps == x.channels)
 
 
 def test_an_engine_that_does_not_support_it_is_refused_by_its_reason() -> None:
