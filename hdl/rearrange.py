@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import and_
@@ -26,29 +27,24 @@ from lutwright.hdl.window import WHOLE_MEMORY
 BESIDE_CARRIES = 0.6  # of the LUTs of counters, on devices where carries take no place of their own
 
 
-class Rearrange(Unit):
-    """A Transpose, Take, Pad or Stuff, `lanes` elements at a time.
+class Reorder(Unit):
+    """Beats of a frame in another order: what a frame gives lies in what it takes at the places that `offsets` add up.
 
     The place of an output beat in the input frame is a sum of one offset for each axis of the output; what an axis
-    leads outside is the node's constant. Counters of the axes step it: by a constant where an axis goes evenly, else
-    by what a small memory of the axis holds. What stands before `lower` in the input frame is needed no more; `lower`
-    follows the `follows` outer axes along which places only grow. `depth`, the beats of the buffer, is the least at
-    which a beat can pass in every cycle, rounded up to a power of two where that costs no memory.
-    Ports: i: Beats(x, lanes), o: Beats(node.type, lanes); `move_lanes` says which lanes can be. `i.ready` depends on
-    state alone. Latency: one cycle after the beat that an output beat needs. Throughput: one beat a cycle, at `i` or
-    at `o`, whichever has more of them.
+    leads outside is `fill`. Counters of the axes step it: by a constant where an axis goes evenly, else by what a small
+    memory of the axis holds. What stands before `lower` in the input frame is needed no more; `lower` follows the
+    `follows` outer axes along which places only grow. `depth`, the beats of the buffer, is the least at which a beat
+    can pass in every cycle, rounded up to a power of two where that costs no memory.
+    Ports: i: `i_beats`, o: `o_beats`, of equal elements and lanes. `i.ready` depends on state alone. Latency: one cycle
+    after the beat that an output beat needs. Throughput: one beat a cycle, at `i` or at `o`, whichever has more of
+    them.
     """
 
     cuts_ready = True
 
-    def __init__(self, node: Move, x: Type, lanes: int) -> None:
-        offsets = beat_offsets(node, x, lanes)
-        if offsets is None:
-            raise PlanError(
-                f"the lanes of '{node.name}' must be one of {move_lanes(node, x)}, which keep beats whole, not {lanes}"
-            )
-        super().__init__(Beats(x, lanes), Beats(node.type, lanes))
-        self.fill, self.used = fill_of(node), min(lanes, node.type.channels)
+    def __init__(self, i_beats: Beats, o_beats: Beats, offsets: Sequence[Array], fill: int = 0) -> None:
+        super().__init__(i_beats, o_beats)
+        self.fill, self.used = fill, min(o_beats.lanes, o_beats.type.channels)
         self.origin, self.axes = merged(offsets)
         self.follows = self._growing()
         self.lowest = self.origin + sum(int(axis.places.min()) for axis in self.axes[self.follows :])
@@ -173,6 +169,18 @@ class Rearrange(Unit):
         if self.depth & (self.depth - 1) == 0:
             return address[: (self.depth - 1).bit_length()]
         return Mux(address >= self.depth, address - self.depth, address)
+
+
+class Rearrange(Reorder):
+    """A Transpose, Take, Pad or Stuff, `lanes` elements at a time; `move_lanes` says which lanes can be."""
+
+    def __init__(self, node: Move, x: Type, lanes: int) -> None:
+        offsets = beat_offsets(node, x, lanes)
+        if offsets is None:
+            raise PlanError(
+                f"the lanes of '{node.name}' must be one of {move_lanes(node, x)}, which keep beats whole, not {lanes}"
+            )
+        super().__init__(Beats(x, lanes), Beats(node.type, lanes), offsets, fill_of(node))
 
 
 @dataclass(frozen=True, eq=False)

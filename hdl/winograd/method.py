@@ -204,6 +204,11 @@ def wrapped(values: Array, width: int) -> Array:
     return low - ((low >> width - 1) << width)
 
 
+def bits_type(width: int) -> Type:
+    """All signed numbers of so many bits."""
+    return Type((), -1 << width - 1, (1 << width - 1) - 1)
+
+
 def v_type(filters: tuple[Filter, ...], x: Type, levels: int = 0) -> Type:
     """The interval of V, of elements of x's; each level adds up two or takes their difference."""
     return _combined([one.b for one in filters], x, levels)
