@@ -26,6 +26,8 @@ from lutwright.frontend.nodes import (
     Unfold,
 )
 from lutwright.hdl.engines.registry import engines
+from lutwright.hdl.winograd.engine import ENGINES
+from lutwright.hdl.winograd.method import no_tiles
 
 
 def hardware(node: Node, *inputs: Type) -> tuple[str, ...]:
@@ -52,7 +54,8 @@ def hardware(node: Node, *inputs: Type) -> tuple[str, ...]:
             return ("window",)
         case Conv() if len(node.window.kernel) <= PLANE:
             dense, unfolded = unfolded_dense(node, *inputs)
-            return hardware(dense, unfolded)
+            tiles = tuple(ENGINES) if no_tiles(node) is None else ()
+            return (*hardware(dense, unfolded), *tiles)
     return ()
 
 

@@ -16,7 +16,7 @@ from lutwright.errors import PlanError
 from lutwright.frontend.device import Device
 from lutwright.frontend.ir import Graph, Node, Type
 from lutwright.frontend.lowering import slides
-from lutwright.frontend.nodes import Concat, Dense, Embedding, Unfold
+from lutwright.frontend.nodes import Concat, Conv, Dense, Embedding, Unfold
 from lutwright.frontend.planning import NodePlan, Plan
 from lutwright.hdl.assembly import origin, work
 from lutwright.hdl.beats import Beats
@@ -30,6 +30,7 @@ from lutwright.hdl.moves import Move, move_lanes
 from lutwright.hdl.network import Network
 from lutwright.hdl.sizing import sized
 from lutwright.hdl.units import units
+from lutwright.hdl.winograd.engine import foldings, winograd_cost
 
 FILL = 0.85  # LUTs and FFs that place and route can be expected to fill
 XC7 = Cost(50_000, 100_000, 75, 120, 0)  # xc7 is for synthesis only: planned as for a middling part
@@ -86,6 +87,8 @@ class Search:
                 self.options[node.name] = self._options(node, *self.graph.types(node))
             elif slides(node):
                 self.options[node.name] = self._windows(node, *self.graph.types(node))
+            elif isinstance(node, Conv):
+                self.options[node.name] = self._tiles(node, *self.graph.types(node))
             elif isinstance(node, Move):
                 self.options[node.name] = self._moves(node, *self.graph.types(node))
             elif isinstance(node, Embedding):
@@ -157,6 +160,12 @@ class Search:
                 f"{node.name}={PARALLEL}, not {fold}"
             )
         return found
+
+    def _tiles(self, node: Conv, x: Type) -> list[Option]:
+        """A Conv that its pinned engine takes as it is."""
+        name, fold = self.engines[node.name], self.folds.get(node.name)
+        possible = foldings(node) if fold is None else (fold,)
+        return [Option(name, each, winograd_cost(node, x, name, each, self.device)) for each in possible]
 
     def _moves(self, node: Move, x: Type) -> list[Option]:
         """As many lanes out as in, which keep beats whole."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from lutwright.errors import GraphError, PlanError
 from lutwright.frontend.ir import Node, Type
+from lutwright.frontend.lowering import takes_conv
 from lutwright.frontend.nodes import (
     Add,
     ArgMax,
@@ -30,6 +31,7 @@ from lutwright.hdl.line_window import PARALLEL
 from lutwright.hdl.moves import Move
 from lutwright.hdl.timing import measure
 from lutwright.hdl.units import built
+from lutwright.hdl.winograd.engine import winograd
 
 SAME_LANES = Threshold | Table | Clamp | Move | Unfold | Pool | Conv | Add | Multiply | Concat
 
@@ -67,7 +69,7 @@ def planned(node: Node, plan: Plan) -> NodePlan:
         places = math.prod(node.window.kernel)
         if choice.folding.pe != places * choice.folding.simd:
             raise PlanError(f"a parallel '{node.name}' must have {places} times its lanes out, not {choice.folding}")
-    elif isinstance(node, SAME_LANES) and choice.folding.pe != choice.folding.simd:
+    elif isinstance(node, SAME_LANES) and not takes_conv(choice.engine) and choice.folding.pe != choice.folding.simd:
         raise PlanError(f"'{node.name}' must have as many lanes out as in, not {choice.folding}")
     elif isinstance(node, Embedding) and choice.folding.simd != 1:
         raise PlanError(f"'{node.name}' must take one index at a time, not {choice.folding.simd}")
@@ -79,6 +81,9 @@ def computing(node: Node, inputs: Sequence[Type], plan: Plan) -> Part:
     if not isinstance(node, Dense | SAME_LANES | ArgMax | Embedding):
         raise GraphError(f"there is no hardware for '{node.name}', a {type(node).__name__} of {inputs[0]}")
     choice, (x, *_) = planned(node, plan), inputs
+    if isinstance(node, Conv) and takes_conv(choice.engine):
+        conv = winograd(node, x, choice.engine, choice.folding, plan.device)
+        return Part(node.name, conv, conv.cost(plan.device), node.name)
     if not isinstance(node, Dense):
         lanes = choice.folding.pe if isinstance(node, Embedding) else choice.folding.simd
         unit = built(node, inputs, lanes, choice.engine)

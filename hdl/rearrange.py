@@ -95,7 +95,8 @@ class Reorder(Unit):
         counters = sum((len(axis.places) - 1).bit_length() for axis in self.axes)
         pointers = self.span.width + 3 * address + place * (1 if self.follows == len(self.axes) else 2)
         control = 3 * (counters + pointers) * (BESIDE_CARRIES if device.family == "ice40" else 1)
-        luts = usage.luts + self.o_beats.bits + control
+        outside = any(not axis.inside.all() for axis in self.axes)
+        luts = usage.luts + outside * self.o_beats.bits + control
         total = Cost(round(luts), round(usage.ffs) + counters + pointers + 5, usage.brams, 0, 0)
         for index, axis in enumerate(self.axes):
             if axis.ramp is None:

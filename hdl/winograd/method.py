@@ -25,7 +25,7 @@ from lutwright.hdl.winograd.cook_toom import Filter, minimal_filter
 from lutwright.hdl.winograd.strassen import Problem, Schedule, schedule
 
 
-def refusal(node: Conv) -> str | None:
+def no_tiles(node: Conv) -> str | None:
     """None, or the reason why a convolution has no tiles."""
     window = node.window
     if len(window.kernel) not in (1, 2):
@@ -54,7 +54,7 @@ class Method:
     levels: int = 0
 
     def __post_init__(self) -> None:
-        if reason := refusal(self.node):
+        if reason := no_tiles(self.node):
             raise PlanError(f"'{self.node.name}' can't be built of tiles: {reason}. Choose another engine")
 
     @cached_property

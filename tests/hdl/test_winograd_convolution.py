@@ -10,13 +10,17 @@ from lutwright.frontend.device import device
 from lutwright.frontend.ir import Input, Type
 from lutwright.frontend.nodes import Conv
 from lutwright.frontend.nodes.windows import Window
+from lutwright.hdl.emit import rtlil
 from lutwright.hdl.engines.base import Folding
 from lutwright.hdl.engines.bits import DigitLanes
 from lutwright.hdl.engines.lanes import Lanes
 from lutwright.hdl.engines.products import ProductLanes
+from lutwright.hdl.synth import synthesize
 from lutwright.hdl.timing import measure, simulate
 from lutwright.hdl.winograd.convolution import WinogradConv
 from lutwright.hdl.winograd.method import Method
+from lutwright.testbenches import runner
+from lutwright.testbenches.netlist import plain
 
 from .checks import check
 from .harness import run
@@ -104,3 +108,21 @@ def test_refusal() -> None:
     node = Conv.of("conv3", Input("x", (), x), weight, np.zeros(4, np.int64), Window.of((3, 3), (2, 2)))
     with pytest.raises(PlanError, match=r"'conv3' can't be built of tiles: .*strides of 1"):
         WinogradConv(Method(node, x, 2), Folding(1, 1), DSP, "ecp5")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("m", [2, 4])
+@pytest.mark.parametrize("name", ["ecp5-85k", "ice40-up5k", "gw2a-18"])
+def test_the_netlist_is_the_convolution(name: str, m: int) -> None:
+    """Of worst cases too; blocks of memory and of multipliers are as predicted."""
+    target, method = device(name), method_of(((6, 7, 5), -128, 127, (-128, 127), 6, (3, 3), SAME, 0, m, (2, 4)))
+    dut = WinogradConv(method, Folding(2, 4), DSP, target.family)
+    whole = synthesize(rtlil(dut, "dut"), "dut", target)
+    cost = dut.cost(target)
+    assert (whole.total.bram, whole.total.dsp) == (cost.brams, cost.dsps)
+    assert abs(cost.luts - whole.total.sites) < 0.25 * whole.total.sites
+    samples = np.random.default_rng(0).choice([-128, -1, 127], (4, *method.x.shape))
+    ran = runner.simulate(
+        plain(whole.netlist, "dut", target.family), "dut", dut.i_beats, dut.o_beats, samples, stalls=(0.3, 0.3), seed=1
+    )
+    np.testing.assert_array_equal(ran.outputs, method.node.evaluate(samples))
