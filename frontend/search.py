@@ -164,7 +164,7 @@ class Search:
     def _tiles(self, node: Conv, x: Type) -> list[Option]:
         """A Conv that its pinned engine takes as it is."""
         name, fold = self.engines[node.name], self.folds.get(node.name)
-        possible = foldings(node) if fold is None else (fold,)
+        possible = foldings(node, name) if fold is None else (fold,)
         return [Option(name, each, winograd_cost(node, x, name, each, self.device)) for each in possible]
 
     def _moves(self, node: Move, x: Type) -> list[Option]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -24,9 +23,10 @@ from lutwright.hdl.rearrange import Reorder
 from lutwright.hdl.tokens import Stages
 from lutwright.hdl.unit import Unit
 from lutwright.hdl.window import SlidingWindow
-from lutwright.hdl.winograd.combination import Combination
+from lutwright.hdl.winograd.chain import Chain
 from lutwright.hdl.winograd.method import Method, bits_type, v_type
 from lutwright.hdl.winograd.quotient import Quotient
+from lutwright.hdl.winograd.strassen import RESULT, RIGHT
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,13 +48,18 @@ class WinogradConv(Unit):
     """y = a Conv with strides of 1, by F(m, r) along each axis of its kernel: PE output, SIMD input channels at a time.
 
     A window of m + r - 1 places, which moves on by m, gives each tile, one place of a block of SIMD channels a beat.
-    Combinations transform its columns, then its rows. A layer with a group for each position of the tile multiplies
+    Combinations transform its rows, then its columns. A layer with a group for each position of the tile multiplies
     and adds up (`FoldedDense`); its input vectors are all channels at a position. Combinations transform its sums back,
-    rows first, and drop the power of two in the scale; a division by the odd part and the bias follow. Buffers between
-    them change the order: from rows to columns of a tile, from blocks of channels to positions and back, and from tiles
-    to raster order.
+    columns first, and drop the power of two in the scale; a division by the odd part and the bias follow. Buffers
+    between them change the order: from rows to columns of a tile, from blocks of channels to positions and back, and
+    from tiles to raster order.
+    For each of Strassen's levels, a combination makes 7 sums of the 4 that two tiles and two halves of the input
+    channels are, at each position; the layer has 7 times the groups, of half the channels on both sides; and a
+    combination makes two tiles' two halves of the output channels of its 7 results. Tiles and blocks of channels that
+    fill up to a multiple of 2**levels are beats of 0. Their order: tiles, positions, products, channels.
     Ports: i: Beats(x, SIMD), o: Beats(node.type, PE). `i.ready` depends on state alone. Throughput: tiles * positions *
-    ceil(C / SIMD) * ceil(N / PE) cycles a frame, in which the multipliers are never idle. Latency: that of the parts.
+    ceil(C / SIMD) * ceil(N / PE) * (7 / 8)**levels cycles a frame, in which the multipliers are never idle. Latency:
+    that of the parts.
     """
 
     cuts_ready = True
@@ -63,99 +68,103 @@ class WinogradConv(Unit):
         node, x = method.node, method.x
         super().__init__(Beats(x, folding.simd), Beats(node.type, folding.pe))
         self.method, self.folding, self.lanes, self.family = method, folding, lanes, family
-        self.sf, self.nf = self.i_beats.per_vector, self.o_beats.per_vector
-        self.tiles = math.prod(method.tiles)
+        blocks = method.schedule.blocks
+        sizes = (math.prod(method.tiles), self.i_beats.per_vector, self.o_beats.per_vector)
+        self.tiles, self.sf, self.nf = (-(-size // blocks) * blocks for size in sizes)
         self.parts: dict[str, Unit | FoldedDense] = {}
         self._take_apart()
         self._multiply()
         self._put_together()
 
+    @property
+    def groups(self) -> int:
+        """Products of matrices, side by side."""
+        return self.method.positions * self.method.schedule.products
+
     def _take_apart(self) -> None:
-        """From x to V, [tiles, positions, blocks of channels]: along rows first, then along columns."""
+        """From x to V, [tiles, positions, products, blocks of channels]."""
         method, simd = self.method, self.folding.simd
         vertical, horizontal = method.filters
         window = SlidingWindow(method.x, method.window, simd, method.node.pad_value, by_block=True)
-        self.parts["window"] = window
-        kind, done = window.o_beats.type, []
-        shape = [self.tiles, self.sf, vertical.t, horizontal.t]
+        sizes = (math.prod(method.tiles), self.i_beats.per_vector, vertical.t, horizontal.t)
+        chain = Chain(sizes, window.o_beats.type, simd)
+        chain.parts["window"] = window
+        chain.extend("filled", self.tiles, self.sf, vertical.t, horizontal.t)
         if horizontal.t > 1:
-            done.append(horizontal)
-            kind = v_type(tuple(done), method.padded_x)
-            self.parts["rows_in"] = Combination(Type((*shape, simd), *_ends(window)), horizontal.b, kind)
+            chain.combine("rows_in", horizontal.b, v_type((horizontal,), method.padded_x))
         if vertical.t > 1:
-            self._reorder("turn_in", shape, (0, 1, 3, 2), kind, simd)
-            shape = [self.tiles, self.sf, horizontal.t, vertical.t]
-            before, kind = kind, method.v_type
-            self.parts["columns_in"] = Combination(Type((*shape, simd), before.lo, before.hi), vertical.b, kind)
-        self._reorder("positions", [self.tiles, self.sf, method.positions], (0, 2, 1), kind, simd)
+            chain.turn("turn_in", 0, 1, 3, 2)
+            chain.combine("columns_in", vertical.b, v_type(method.filters, method.padded_x))
+        levels, blocks = method.levels, method.schedule.blocks
+        tiles, beats = self.tiles // blocks, self.sf // blocks
+        # Tiles, halves of them by level, halves of channels by level, beats of channels, positions: in their place both
+        # halves of each level, from the last one on.
+        chain.view(tiles, *[2] * 2 * levels, beats, method.positions)
+        halves = [axis for level in reversed(range(levels)) for axis in (1 + levels + level, 1 + level)]
+        chain.turn("positions", 0, 2 * levels + 2, 2 * levels + 1, *halves)
+        for level in range(levels):
+            chain.view(tiles * method.positions, 7**level, beats, 4 ** (levels - 1 - level), 4)
+            chain.combine(f"blocks_in{level}", np.array(RIGHT), v_type(method.filters, method.padded_x, level + 1))
+            chain.turn(f"products_in{level}", 0, 1, 4, 2, 3)
+        self.parts.update(chain.parts)
 
     def _multiply(self) -> None:
-        """From V to M, [tiles, positions, folds of output channels]."""
+        """From V to M, [tiles, positions, products, folds of output channels]."""
         method, folding = self.method, self.folding
-        vertical, horizontal = method.filters
-        rows, columns = self.nf * folding.pe, self.sf * folding.simd
-        found = method.u.reshape(vertical.t, horizontal.t, *method.u.shape[2:]).swapaxes(0, 1)
-        padding = ((0, 0), (0, 0), (0, rows - found.shape[2]), (0, columns - found.shape[3]))
-        u, v = np.pad(found, padding).reshape(-1, columns), method.v_type
+        blocks, (vertical, horizontal) = method.schedule.blocks, method.filters
+        u = method.weights(self.nf * folding.pe, self.sf * folding.simd)
+        columns, v = u.shape[-1], method.v_type
+        u = u.reshape(vertical.t, horizontal.t, *u.shape[1:]).swapaxes(0, 1).reshape(-1, columns)
         bias = np.zeros(len(u), np.int64)
         exact, kept = Type((), *weighted_interval(method.node.name, u, bias, v.lo, v.hi)), bits_type(method.width)
         wraps = exact.width > kept.width
-        sums = kept if wraps else exact
-        kind = Type((self.tiles, len(u)), sums.lo, sums.hi)
-        node = Products(method.node.name, method.node.inputs, kind, u, bias, wraps, method.positions)
-        x = Type((self.tiles, method.positions * columns), v.lo, v.hi)
+        sums, tiles = kept if wraps else exact, self.tiles // blocks
+        kind = Type((tiles, len(u)), sums.lo, sums.hi)
+        node = Products(method.node.name, method.node.inputs, kind, u, bias, wraps, self.groups)
+        x = Type((tiles, self.groups * columns), v.lo, v.hi)
         self.parts["products"] = FoldedDense(node, x, folding, self.lanes, self.family)
 
     def _put_together(self) -> None:
-        """From M to y: along columns first, then along rows."""
+        """From M to y."""
         method, pe = self.method, self.folding.pe
-        (vertical, horizontal), (_, across) = method.filters, method.tiles
-        kind, width = self.parts["products"].o_beats.type, method.width
-        self._reorder("channels", [self.tiles, method.positions, self.nf], (0, 2, 1), kind, pe)
-        shape = [self.tiles, self.nf, horizontal.t, vertical.t]
+        (vertical, horizontal), width = method.filters, method.width
+        levels, blocks, positions = method.levels, method.schedule.blocks, method.positions
+        tiles, folds = self.tiles // blocks, self.nf // blocks
+        chain = Chain((tiles, self.groups, folds), self.parts["products"].o_beats.type, pe)
+        for level in reversed(range(levels)):
+            chain.view(tiles * positions, 7**level, 7, folds, 4 ** (levels - 1 - level))
+            chain.turn(f"products_out{level}", 0, 1, 3, 4, 2)
+            chain.combine(f"blocks_out{level}", np.array(RESULT), bits_type(width))
+        chain.view(tiles, positions, folds, *[2] * 2 * levels)
+        halves = [3 + 2 * (levels - 1 - level) for level in range(levels)]
+        chain.turn("channels", 0, *(axis + 1 for axis in halves), *halves, 2, 1)
+        chain.view(self.tiles, self.nf, horizontal.t, vertical.t)
         if vertical.t > 1:
             width -= vertical.shift
-            result = bits_type(width)
-            self.parts["columns_out"] = Combination(
-                Type((*shape, pe), kind.lo, kind.hi), vertical.a, result, vertical.shift
-            )
-            kind = result
-            self._reorder("turn_out", [*shape[:3], vertical.m], (0, 1, 3, 2), kind, pe)
-        shape = [self.tiles, self.nf, vertical.m, horizontal.t]
+            chain.combine("columns_out", vertical.a, bits_type(width), vertical.shift)
+        chain.turn("turn_out", 0, 1, 3, 2)
         if horizontal.t > 1:
             width -= horizontal.shift
-            result = bits_type(width)
-            self.parts["rows_out"] = Combination(
-                Type((*shape, pe), kind.lo, kind.hi), horizontal.a, result, horizontal.shift
-            )
-            kind = result
+            chain.combine("rows_out", horizontal.a, bits_type(width), horizontal.shift)
+        each = vertical.m * horizontal.m
+        chain.view(self.tiles, self.nf, each)
         bias = np.zeros(self.nf * pe, np.int64)
         bias[: len(method.node.bias)] = method.node.bias
-        each = vertical.m * horizontal.m
-        tile = Type((self.tiles, self.nf, each, pe), kind.lo, kind.hi)
-        self.parts["quotient"] = Quotient(tile, method.scale >> method.shift, bias.reshape(-1, pe), method.node.type)
+        division = Quotient(chain.type, method.scale >> method.shift, bias.reshape(-1, pe), method.node.type)
+        chain.add("quotient", division, method.node.type)
+        self.parts.update(chain.parts)
         rows, columns = (
             np.arange(size) // one.m * beats + np.arange(size) % one.m * place
             for size, one, beats, place in zip(
                 method.size,
                 method.filters,
-                (across * self.nf * each, self.nf * each),
+                (method.tiles[1] * self.nf * each, self.nf * each),
                 (horizontal.m, 1),
                 strict=True,
             )
         )
-        i_beats, folds = self.parts["quotient"].o_beats, np.arange(self.nf) * each
-        self.parts["raster"] = Reorder(i_beats, self.o_beats, [rows, columns, folds])
-
-    def _reorder(self, name: str, shape: Sequence[int], order: Sequence[int], kind: Type, lanes: int) -> None:
-        """Axes of beats in another order."""
-        if sum(shape[axis] > 1 for axis in order[1:]) < 2:
-            return  # there is one axis that moves
-        strides = [math.prod(shape[axis + 1 :]) for axis in range(len(shape))]
-        before, after = (
-            Beats(Type((*sizes, lanes), kind.lo, kind.hi), lanes) for sizes in (shape, [shape[axis] for axis in order])
-        )
-        self.parts[name] = Reorder(before, after, [np.arange(shape[axis]) * strides[axis] for axis in order])
+        channels = np.arange(self.o_beats.per_vector) * each
+        self.parts["raster"] = Reorder(division.o_beats, self.o_beats, [rows, columns, channels])
 
     def control(self) -> Stages:
         return tuple(stage for part in self.parts.values() for stage in part.control())
@@ -179,7 +188,3 @@ class WinogradConv(Unit):
             source = part.o
         wiring.connect(m, source, wiring.flipped(self.o))
         return m
-
-
-def _ends(window: SlidingWindow) -> tuple[int, int]:
-    return window.o_beats.type.lo, window.o_beats.type.hi

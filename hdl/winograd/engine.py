@@ -1,4 +1,4 @@
-"""What a plan calls convolutions of tiles: `winograd:m=2`, `winograd:m=4`."""
+"""What a plan calls convolutions of tiles: `winograd:m=2`, or `winograd:m=4,strassen=1` with levels of Strassen's."""
 
 from __future__ import annotations
 
@@ -18,19 +18,23 @@ from lutwright.hdl.engines.products import ProductLanes
 from lutwright.hdl.winograd.convolution import WinogradConv
 from lutwright.hdl.winograd.method import Method
 
-ENGINES = {f"{WINOGRAD}:m={m}": m for m in (2, 4)}
+LEVELS = 3
+ENGINES = {  # by name: m and levels
+    f"{WINOGRAD}:m={m}" + f",strassen={levels}" * (levels > 0): (m, levels)
+    for levels in range(LEVELS + 1)
+    for m in (2, 4)
+}
 
 
-def foldings(node: Conv) -> tuple[Folding, ...]:
-    """Of output and input channels, smallest first."""
-    return useful_foldings(len(node.weight), node.weight.shape[-1])
+def foldings(node: Conv, engine: str) -> tuple[Folding, ...]:
+    """Of the output and input channels of a block, smallest first."""
+    _, levels = _setting(node, engine)
+    return useful_foldings(*(-(-size >> levels) for size in (len(node.weight), node.weight.shape[-1])))
 
 
 def winograd(node: Conv, x: Type, engine: str, folding: Folding, device: Device) -> WinogradConv:
     """The component of an engine's name. PlanError if there is none, or if the convolution has no tiles."""
-    if engine not in ENGINES:
-        raise PlanError(f"the engine of '{node.name}' must be one of {', '.join(ENGINES)}, not '{engine}'")
-    method = _method(node, x, ENGINES[engine])
+    method = _method(node, x, *_setting(node, engine))
     return WinogradConv(method, folding, _lanes(method, device), device.family)
 
 
@@ -40,10 +44,16 @@ def winograd_cost(node: Conv, x: Type, engine: str, folding: Folding, device: De
     return winograd(node, x, engine, folding, device).cost(device)
 
 
+def _setting(node: Conv, engine: str) -> tuple[int, int]:
+    if engine not in ENGINES:
+        raise PlanError(f"the engine of '{node.name}' must be one of {', '.join(ENGINES)}, not '{engine}'")
+    return ENGINES[engine]
+
+
 @lru_cache(maxsize=64)
-def _method(node: Conv, x: Type, m: int) -> Method:
+def _method(node: Conv, x: Type, m: int, levels: int) -> Method:
     """Which holds the transformed weights."""
-    return Method(node, x, m)
+    return Method(node, x, m, levels)
 
 
 def _lanes(method: Method, device: Device) -> Lanes:

@@ -134,15 +134,18 @@ class Method:
     @cached_property
     def u(self) -> Array:
         """[positions, products, N / blocks, C / blocks]: the weights, transformed and added up."""
+        whole = self.problem.padded(self.levels)
+        return self.weights(whole.rows, whole.inner)
+
+    def weights(self, rows: int, inner: int) -> Array:
+        """U for so many channels, those beyond the node's of zeros."""
         weight, (vertical, horizontal) = self.node.weight, self.filters
         weight = weight.reshape(len(weight), vertical.r, horizontal.r, -1)
-        found = np.einsum("ik,jl,nklc->ijnc", vertical.g, horizontal.g, weight).reshape(
-            -1, len(weight), weight.shape[-1]
-        )
-        blocks, whole = self.schedule.blocks, self.problem.padded(self.levels)
-        padded = np.zeros((self.positions, whole.rows, whole.inner), np.int64)
-        padded[:, : found.shape[1], : found.shape[2]] = found
-        cut = padded.reshape(self.positions, blocks, whole.rows // blocks, blocks, whole.inner // blocks)
+        found = np.einsum("ik,jl,nklc->ijnc", vertical.g, horizontal.g, weight)
+        found = found.reshape(self.positions, *found.shape[2:])
+        blocks = self.schedule.blocks
+        padded = np.pad(found, ((0, 0), (0, rows - found.shape[1]), (0, inner - found.shape[2])))
+        cut = padded.reshape(self.positions, blocks, rows // blocks, blocks, inner // blocks)
         summed: Array = np.einsum("srk,prnkc->psnc", self.schedule.left, cut)
         return summed
 

@@ -29,32 +29,38 @@ DEVICE = device("ecp5-85k")
 DSP = ProductLanes()
 SAME = ((1, 1), (1, 1))
 CASES = [
-    # x, lo, hi, weights, N, kernel, pads, fill, m, folding
-    ((4, 4, 2), -128, 127, (-128, 127), 2, (3, 3), SAME, 0, 2, (1, 1)),
-    ((5, 4, 2), -8, 7, (-8, 7), 2, (3, 3), SAME, 7, 4, (2, 1)),
-    ((3, 5, 3), 0, 15, (-8, 7), 3, (3, 3), SAME, 3, 2, (2, 2)),
-    ((7, 2), -8, 7, (-8, 7), 3, (3,), ((1, 1),), 0, 4, (1, 2)),
+    # x, lo, hi, weights, N, kernel, pads, fill, m, levels, folding
+    ((4, 4, 2), -128, 127, (-128, 127), 2, (3, 3), SAME, 0, 2, 0, (1, 1)),
+    ((5, 4, 2), -8, 7, (-8, 7), 2, (3, 3), SAME, 7, 4, 0, (2, 1)),
+    ((3, 5, 3), 0, 15, (-8, 7), 3, (3, 3), SAME, 3, 2, 0, (2, 2)),
+    ((7, 2), -8, 7, (-8, 7), 3, (3,), ((1, 1),), 0, 4, 0, (1, 2)),
+    ((3, 5, 3), -8, 7, (-8, 7), 3, (3, 3), SAME, 0, 2, 1, (1, 1)),
+    ((9, 2), 0, 15, (-8, 7), 2, (3,), ((1, 1),), 0, 2, 1, (1, 1)),
 ]
 MORE = [
-    ((8, 8, 4), -128, 127, (-128, 127), 2, (3, 3), SAME, 0, 4, (1, 2)),
-    ((5, 7, 3), 0, 15, (-8, 7), 5, (3, 3), SAME, 3, 4, (3, 3)),
-    ((6, 5, 2), 0, 3, (-2, 1), 2, (3, 3), ((0, 0), (0, 0)), 0, 2, (2, 2)),
-    ((4, 9, 3), 3, 9, (-2, 1), 3, (3, 3), ((2, 0), (0, 1)), 4, 4, (3, 1)),
-    ((3, 3, 1), -5, -2, (-8, 7), 1, (3, 3), ((0, 0), (0, 0)), 0, 2, (1, 1)),
-    ((9, 6, 2), -8, 7, (0, 7), 2, (5, 5), ((2, 2), (2, 2)), 0, 2, (2, 1)),
-    ((13, 3), -8, 7, (-8, 7), 3, (3,), ((1, 1),), 0, 2, (3, 2)),
-    ((9, 3, 2), 0, 15, (-8, 7), 4, (3, 1), ((1, 1), (0, 0)), 0, 2, (2, 2)),
-    ((3, 9, 2), 0, 15, (-8, 7), 4, (1, 3), ((0, 0), (1, 1)), 0, 4, (2, 1)),
+    ((8, 8, 4), -128, 127, (-128, 127), 2, (3, 3), SAME, 0, 4, 0, (1, 2)),
+    ((5, 7, 3), 0, 15, (-8, 7), 5, (3, 3), SAME, 3, 4, 0, (3, 3)),
+    ((6, 5, 2), 0, 3, (-2, 1), 2, (3, 3), ((0, 0), (0, 0)), 0, 2, 0, (2, 2)),
+    ((4, 9, 3), 3, 9, (-2, 1), 3, (3, 3), ((2, 0), (0, 1)), 4, 4, 0, (3, 1)),
+    ((3, 3, 1), -5, -2, (-8, 7), 1, (3, 3), ((0, 0), (0, 0)), 0, 2, 0, (1, 1)),
+    ((9, 6, 2), -8, 7, (0, 7), 2, (5, 5), ((2, 2), (2, 2)), 0, 2, 0, (2, 1)),
+    ((13, 3), -8, 7, (-8, 7), 3, (3,), ((1, 1),), 0, 2, 0, (3, 2)),
+    ((9, 3, 2), 0, 15, (-8, 7), 4, (3, 1), ((1, 1), (0, 0)), 0, 2, 0, (2, 2)),
+    ((3, 9, 2), 0, 15, (-8, 7), 4, (1, 3), ((0, 0), (1, 1)), 0, 4, 0, (2, 1)),
+    ((6, 5, 3), -128, 127, (-128, 127), 5, (3, 3), SAME, -1, 2, 1, (2, 1)),
+    ((9, 5, 4), -8, 7, (-8, 7), 6, (3, 3), SAME, 0, 4, 1, (1, 2)),
+    ((5, 5, 4), -8, 7, (-8, 7), 8, (3, 3), SAME, 0, 2, 2, (1, 1)),
+    ((4, 4, 7), 0, 15, (-8, 7), 9, (3, 3), SAME, 0, 2, 3, (1, 1)),
 ]
 SLOW = [pytest.param(case, marks=pytest.mark.slow) for case in MORE]
 
 
 def method_of(case: tuple) -> Method:
-    shape, lo, hi, weights, rows, kernel, pads, fill, m, _ = case
+    shape, lo, hi, weights, rows, kernel, pads, fill, m, levels, _ = case
     rng, x = np.random.default_rng(1), Type(shape, lo, hi)
     weight = rng.integers(weights[0], weights[1] + 1, (rows, *kernel, shape[-1]))
     bias, window = rng.integers(-99, 100, rows), Window.of(kernel, pads=pads)
-    return Method(Conv.of("y", Input("x", (), x), weight, bias, window, pad_value=fill), x, m)
+    return Method(Conv.of("y", Input("x", (), x), weight, bias, window, pad_value=fill), x, m, levels)
 
 
 def unit(case: tuple, lanes: Lanes = DSP) -> WinogradConv:
@@ -97,9 +103,16 @@ def test_interval(case: tuple) -> None:
 @pytest.mark.parametrize(("m", "saving"), [(2, 2.25), (4, 4)])
 def test_multipliers_are_never_idle(m: int, saving: float) -> None:
     """The cycles of the direct form with as many multipliers, less what the filter saves."""
-    dut = unit(((8, 8, 8), -8, 7, (-8, 7), 8, (3, 3), SAME, 0, m, (4, 2)))
+    dut = unit(((8, 8, 8), -8, 7, (-8, 7), 8, (3, 3), SAME, 0, m, 0, (4, 2)))
     found = measure(dut.tokens(), dut.i_beats.per_frame, dut.o_beats.per_frame).interval
     assert found == 64 * 9 * 8 * 8 / (4 * 2) / saving
+
+
+@pytest.mark.parametrize("levels", [1, 2])
+def test_each_level_saves_an_eighth(levels: int) -> None:
+    dut = unit(((8, 8, 8), -8, 7, (-8, 7), 16, (3, 3), SAME, 0, 2, levels, (2, 2)))
+    found = measure(dut.tokens(), dut.i_beats.per_frame, dut.o_beats.per_frame).interval
+    assert found * 8**levels == 7**levels * 16 * 16 * 8 * 16 // 4
 
 
 def test_refusal() -> None:
@@ -111,12 +124,12 @@ def test_refusal() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("m", [2, 4])
+@pytest.mark.parametrize(("m", "levels"), [(2, 0), (4, 0), (2, 1)])
 @pytest.mark.parametrize("name", ["ecp5-85k", "ice40-up5k", "gw2a-18"])
-def test_the_netlist_is_the_convolution(name: str, m: int) -> None:
+def test_the_netlist_is_the_convolution(name: str, m: int, levels: int) -> None:
     """Of worst cases too; blocks of memory and of multipliers are as predicted."""
-    target, method = device(name), method_of(((6, 7, 5), -128, 127, (-128, 127), 6, (3, 3), SAME, 0, m, (2, 4)))
-    dut = WinogradConv(method, Folding(2, 4), DSP, target.family)
+    target, method = device(name), method_of(((6, 7, 5), -128, 127, (-128, 127), 6, (3, 3), SAME, 0, m, levels, (2, 2)))
+    dut = WinogradConv(method, Folding(2, 2), DSP, target.family)
     whole = synthesize(rtlil(dut, "dut"), "dut", target)
     cost = dut.cost(target)
     assert (whole.total.bram, whole.total.dsp) == (cost.brams, cost.dsps)
