@@ -107,9 +107,7 @@ def network(layer: Layer, engine: str) -> Network:
 
 def hardware(names: Sequence[str]) -> None:
     multipliers = FOLDING.pe * FOLDING.simd
-    print(
-        f"| layer | engine, {FOLDING} | cycles a frame | of direct | multiplications an output | LUT | FF | BRAM | DSP |"
-    )
+    print(f"| layer | engine, {FOLDING} | cycles | of direct | products an output | LUT | FF | BRAM | DSP |")
     print("|" + " --- |" * 9)
     for name in names:
         layer, before = LAYERS[name], 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lutwright.frontend.device import DEVICES
 from lutwright.frontend.ir import Input, Node, Type
-from lutwright.frontend.lowering import PLANE, slides, unfolded_dense
+from lutwright.frontend.lowering import PLANE, WINOGRAD, slides, unfolded_dense
 from lutwright.frontend.nodes import (
     Add,
     ArgMax,
@@ -26,7 +26,6 @@ from lutwright.frontend.nodes import (
     Unfold,
 )
 from lutwright.hdl.engines.registry import engines
-from lutwright.hdl.winograd.engine import ENGINES
 from lutwright.hdl.winograd.method import no_tiles
 
 
@@ -54,7 +53,7 @@ def hardware(node: Node, *inputs: Type) -> tuple[str, ...]:
             return ("window",)
         case Conv() if len(node.window.kernel) <= PLANE:
             dense, unfolded = unfolded_dense(node, *inputs)
-            tiles = tuple(ENGINES) if no_tiles(node) is None else ()
+            tiles = (WINOGRAD,) if no_tiles(node) is None else ()
             return (*hardware(dense, unfolded), *tiles)
     return ()
 

@@ -15,7 +15,7 @@ from functools import cached_property
 from lutwright.errors import PlanError
 from lutwright.frontend.device import Device
 from lutwright.frontend.ir import Graph, Node, Type
-from lutwright.frontend.lowering import slides
+from lutwright.frontend.lowering import WINOGRAD, slides
 from lutwright.frontend.nodes import Concat, Conv, Dense, Embedding, Unfold
 from lutwright.frontend.planning import NodePlan, Plan
 from lutwright.hdl.assembly import origin, work
@@ -30,7 +30,7 @@ from lutwright.hdl.moves import Move, move_lanes
 from lutwright.hdl.network import Network
 from lutwright.hdl.sizing import sized
 from lutwright.hdl.units import units
-from lutwright.hdl.winograd.engine import foldings, winograd_cost
+from lutwright.hdl.winograd.engine import ENGINES, foldings, winograd_cost
 
 FILL = 0.85  # LUTs and FFs that place and route can be expected to fill
 XC7 = Cost(50_000, 100_000, 75, 120, 0)  # xc7 is for synthesis only: planned as for a middling part
@@ -162,10 +162,13 @@ class Search:
         return found
 
     def _tiles(self, node: Conv, x: Type) -> list[Option]:
-        """A Conv that its pinned engine takes as it is."""
-        name, fold = self.engines[node.name], self.folds.get(node.name)
-        possible = foldings(node, name) if fold is None else (fold,)
-        return [Option(name, each, winograd_cost(node, x, name, each, self.device)) for each in possible]
+        """A Conv that its pinned engine takes as it is, by any of the filters where the pin names none."""
+        pinned, fold = self.engines[node.name], self.folds.get(node.name)
+        return [
+            Option(name, each, winograd_cost(node, x, name, each, self.device))
+            for name in (ENGINES if pinned == WINOGRAD else (pinned,))
+            for each in (foldings(node, name) if fold is None else (fold,))
+        ]
 
     def _moves(self, node: Move, x: Type) -> list[Option]:
         """As many lanes out as in, which keep beats whole."""

@@ -48,33 +48,46 @@ class Reorder(Unit):
         self.origin, self.axes = merged(offsets)
         self.follows = self._growing()
         self.lowest = self.origin + sum(int(axis.places.min()) for axis in self.axes[self.follows :])
-        self.needs, self.lowers = self._schedule()
-        depth = max(2, full_throughput_depth(self.needs, self.lowers, self.i_beats.per_frame))
+        self.table = self._schedule()
+        depth = max(2, self._full_throughput_depth())
         self.depth = 1 << (depth - 1).bit_length() if depth <= WHOLE_MEMORY else depth
 
     def _growing(self) -> int:
         """How many of the outer axes can be stepped through with places that only grow."""
-        places: Array = np.zeros(1, np.int64)
+        least = np.inf  # of the steps so far
         for index, axis in enumerate(self.axes):
-            places = np.add.outer(places, axis.places).ravel()
-            if (np.diff(places) < 0).any():
+            least = min(least - axis.span, *np.diff(axis.places))
+            if least < 0:
                 return index
         return len(self.axes)
 
-    def _schedule(self) -> tuple[Array, Array]:
-        """For each beat given in a frame: how many of its frame's beats must be there, and from which on they are kept.
+    def _schedule(self) -> Timetable:
+        """When each beat is given, in rows of the outermost axis where it is followed and all inside.
 
         What lies outside needs none.
         """
+        rows = int(self.follows > 0 and bool(self.axes[0].inside.all()))
+        bases = self.axes[0].places if rows else np.zeros(1, np.int64)
         places, lowers, inside = np.full(1, self.origin), np.full(1, self.lowest), np.ones(1, np.bool_)
-        for index, axis in enumerate(self.axes):
+        for index, axis in enumerate(self.axes[rows:], rows):
             places = np.add.outer(places, axis.places).ravel()
             inside = np.logical_and.outer(inside, axis.inside).ravel()
             lowers = np.add.outer(lowers, axis.places if index < self.follows else 0 * axis.places).ravel()
-        return np.where(inside, places + 1, NO_NEED), lowers
+        needs = np.where(inside, places + 1, NO_NEED)
+        return Timetable(bases, 0 * bases, needs[np.newaxis], lowers[np.newaxis])
+
+    def _full_throughput_depth(self) -> int:
+        """Of a frame, or of a row where all rows are alike and follow one another."""
+        table, frame = self.table, self.i_beats.per_frame
+        row = frame // len(table.bases)
+        even = frame == row * len(table.bases) and (table.bases == np.arange(len(table.bases)) * row).all()
+        if even and table.needs.max() <= row:
+            return full_throughput_depth(table.needs[0], table.lowers[0], row)
+        needs, lowers = table.flat
+        return full_throughput_depth(needs, lowers, frame)
 
     def control(self) -> Stages:
-        return schedule(Timetable.row(self.needs, self.lowers), self.depth, self.i_beats.per_frame)
+        return schedule(self.table, self.depth, self.i_beats.per_frame)
 
     @property
     def span(self) -> Shape:

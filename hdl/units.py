@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from lutwright.errors import GraphError, PlanError
 from lutwright.frontend.ir import Node, Type
-from lutwright.frontend.lowering import slides
+from lutwright.frontend.lowering import WINOGRAD, slides
 from lutwright.frontend.nodes import (
     Add,
     ArgMax,
@@ -52,7 +52,7 @@ def units(node: Node, x: Type) -> tuple[str, ...]:
         case Pool() if is_separate(node, x):
             return name, SEPARATE
         case Conv() if not slides(node):
-            return tuple(ENGINES)
+            return (WINOGRAD, *ENGINES)
     return (name,)
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 
 import numpy as np
 from amaranth import Module
@@ -42,6 +42,21 @@ class Products(Dense):
     @cached_property
     def own(self) -> Array:
         return self.weight
+
+
+@lru_cache(maxsize=8)
+def products(method: Method, rows: int, inner: int) -> Products:
+    """The layers of one tile, or of so many as Strassen's products take: so many output and input channels, U."""
+    (vertical, horizontal), v = method.filters, method.v_type
+    u = method.weights(rows, inner)
+    groups, columns = method.positions * method.schedule.products, u.shape[-1]
+    u = u.reshape(vertical.t, horizontal.t, *u.shape[1:]).swapaxes(0, 1).reshape(-1, columns)
+    bias = np.zeros(len(u), np.int64)
+    exact, kept = Type((), *weighted_interval(method.node.name, u, bias, v.lo, v.hi)), bits_type(method.width)
+    wraps = exact.width > kept.width
+    sums = kept if wraps else exact
+    kind = Type((len(u),), sums.lo, sums.hi)
+    return Products(method.node.name, method.node.inputs, kind, u, bias, wraps, groups)
 
 
 class WinogradConv(Unit):
@@ -111,17 +126,10 @@ class WinogradConv(Unit):
     def _multiply(self) -> None:
         """From V to M, [tiles, positions, products, folds of output channels]."""
         method, folding = self.method, self.folding
-        blocks, (vertical, horizontal) = method.schedule.blocks, method.filters
-        u = method.weights(self.nf * folding.pe, self.sf * folding.simd)
-        columns, v = u.shape[-1], method.v_type
-        u = u.reshape(vertical.t, horizontal.t, *u.shape[1:]).swapaxes(0, 1).reshape(-1, columns)
-        bias = np.zeros(len(u), np.int64)
-        exact, kept = Type((), *weighted_interval(method.node.name, u, bias, v.lo, v.hi)), bits_type(method.width)
-        wraps = exact.width > kept.width
-        sums, tiles = kept if wraps else exact, self.tiles // blocks
-        kind = Type((tiles, len(u)), sums.lo, sums.hi)
-        node = Products(method.node.name, method.node.inputs, kind, u, bias, wraps, self.groups)
-        x = Type((tiles, self.groups * columns), v.lo, v.hi)
+        node = products(method, self.nf * folding.pe, self.sf * folding.simd)
+        tiles, v = self.tiles // method.schedule.blocks, method.v_type
+        node = replace(node, type=Type((tiles, *node.type.shape), node.type.lo, node.type.hi))
+        x = Type((tiles, self.groups * node.own.shape[1]), v.lo, v.hi)
         self.parts["products"] = FoldedDense(node, x, folding, self.lanes, self.family)
 
     def _put_together(self) -> None:
@@ -153,18 +161,10 @@ class WinogradConv(Unit):
         division = Quotient(chain.type, method.scale >> method.shift, bias.reshape(-1, pe), method.node.type)
         chain.add("quotient", division, method.node.type)
         self.parts.update(chain.parts)
-        rows, columns = (
-            np.arange(size) // one.m * beats + np.arange(size) % one.m * place
-            for size, one, beats, place in zip(
-                method.size,
-                method.filters,
-                (method.tiles[1] * self.nf * each, self.nf * each),
-                (horizontal.m, 1),
-                strict=True,
-            )
-        )
-        channels = np.arange(self.o_beats.per_vector) * each
-        self.parts["raster"] = Reorder(division.o_beats, self.o_beats, [rows, columns, channels])
+        rows = _along(method.size[0], vertical.m, method.tiles[1] * self.nf * each, horizontal.m)
+        columns, channels = _along(method.size[1], horizontal.m, self.nf * each, 1), np.arange(self.nf) * each
+        offsets = [*rows, *columns, channels[: self.o_beats.per_vector]]
+        self.parts["raster"] = Reorder(division.o_beats, self.o_beats, offsets)
 
     def control(self) -> Stages:
         return tuple(stage for part in self.parts.values() for stage in part.control())
@@ -188,3 +188,10 @@ class WinogradConv(Unit):
             source = part.o
         wiring.connect(m, source, wiring.flipped(self.o))
         return m
+
+
+def _along(size: int, m: int, tile: int, place: int) -> list[Array]:
+    """Where the places along an axis lie, in tiles of m: an axis of tiles and one of their places, if all are whole."""
+    if size % m == 0:
+        return [np.arange(size // m) * tile, np.arange(m) * place]
+    return [np.arange(size) // m * tile + np.arange(size) % m * place]

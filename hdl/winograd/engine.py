@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 
 from lutwright.errors import PlanError
@@ -11,7 +12,7 @@ from lutwright.frontend.lowering import WINOGRAD
 from lutwright.frontend.nodes import Conv
 from lutwright.hdl.engines.base import Cost, Folding
 from lutwright.hdl.engines.bits import DigitLanes
-from lutwright.hdl.engines.foldings import useful_foldings
+from lutwright.hdl.engines.foldings import MOST_LANES
 from lutwright.hdl.engines.lanes import Lanes
 from lutwright.hdl.engines.packing import FACTOR_BITS, in_dsp
 from lutwright.hdl.engines.products import ProductLanes
@@ -27,9 +28,23 @@ ENGINES = {  # by name: m and levels
 
 
 def foldings(node: Conv, engine: str) -> tuple[Folding, ...]:
-    """Of the output and input channels of a block, smallest first."""
+    """Those that pad no channels of a block, smallest first; of as many lanes the ones with SIMD nearest to 2 PE.
+
+    For a lane out takes about twice the logic of a lane in.
+    """
     _, levels = _setting(node, engine)
-    return useful_foldings(*(-(-size >> levels) for size in (len(node.weight), node.weight.shape[-1])))
+    rows, columns = (-(-size >> levels) for size in (len(node.weight), node.weight.shape[-1]))
+    found = dict[int, Folding]()
+    for pe in (count for count in range(1, rows + 1) if rows % count == 0):
+        for simd in (count for count in range(1, columns + 1) if columns % count == 0):
+            other = found.get(pe * simd)
+            if pe * simd <= MOST_LANES and (other is None or _uneven(pe, simd) < _uneven(other.pe, other.simd)):
+                found[pe * simd] = Folding(pe, simd)
+    return tuple(found[lanes] for lanes in sorted(found))
+
+
+def _uneven(pe: int, simd: int) -> float:
+    return abs(math.log2(simd / pe) - 1)
 
 
 def winograd(node: Conv, x: Type, engine: str, folding: Folding, device: Device) -> WinogradConv:
