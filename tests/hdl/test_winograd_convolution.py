@@ -124,8 +124,7 @@ def test_refusal() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("m", "levels"), [(2, 0), (4, 0), (2, 1)])
-@pytest.mark.parametrize("name", ["ecp5-85k", "ice40-up5k", "gw2a-18"])
+@pytest.mark.parametrize(("name", "m", "levels"), [("ecp5-85k", 4, 0), ("ice40-up5k", 2, 0), ("gw2a-18", 2, 1)])
 def test_the_netlist_is_the_convolution(name: str, m: int, levels: int) -> None:
     """Of worst cases too; blocks of memory and of multipliers are as predicted."""
     target, method = device(name), method_of(((6, 7, 5), -128, 127, (-128, 127), 6, (3, 3), SAME, 0, m, levels, (2, 2)))
