@@ -72,6 +72,7 @@ def test_convolution(case: tuple) -> None:
     check(lambda: unit(case), method_of(case).node.evaluate, seed=2, frames=2)
 
 
+@pytest.mark.slow
 def test_products_in_luts() -> None:
     check(lambda: unit(CASES[2], DigitLanes()), method_of(CASES[2]).node.evaluate, seed=2, frames=2)
 
