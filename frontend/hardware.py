@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lutwright.frontend.device import DEVICES
 from lutwright.frontend.ir import Input, Node, Type
-from lutwright.frontend.lowering import PLANE, is_depthwise, slides, unfolded_dense
+from lutwright.frontend.lowering import PLANE, WINOGRAD, is_depthwise, slides, unfolded_dense
 from lutwright.frontend.nodes import (
     Add,
     ArgMax,
@@ -26,6 +26,7 @@ from lutwright.frontend.nodes import (
     Unfold,
 )
 from lutwright.hdl.engines.registry import engines
+from lutwright.hdl.winograd.method import no_tiles
 
 
 def hardware(node: Node, *inputs: Type) -> tuple[str, ...]:
@@ -46,7 +47,8 @@ def hardware(node: Node, *inputs: Type) -> tuple[str, ...]:
             )
         case Conv() if len(node.window.kernel) <= PLANE:
             own = ("conv",) if is_depthwise(node) else ()
-            return own + hardware(*unfolded_dense(node, *inputs))
+            tiles = (WINOGRAD,) if no_tiles(node) is None else ()
+            return (*own, *hardware(*unfolded_dense(node, *inputs)), *tiles)
         case Threshold() | Table() | Embedding() | Clamp() | ArgMax() | Add() | Multiply() | Concat():
             return (type(node).__name__.lower(),)
         case Transpose() | Take() | Pad() | Stuff():

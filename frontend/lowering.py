@@ -1,9 +1,12 @@
 """From what nodes mean to what hardware is made of: a Conv becomes an Unfold and a Dense, which every engine can build.
 
-A depthwise Conv stays: hardware has a component for it. So does a Conv over more than two axes, which has none.
+A depthwise Conv stays: hardware has a component for it. So does one whose engine takes it as it is, and one over more
+than two axes, which has no hardware.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -12,14 +15,21 @@ from lutwright.frontend.nodes import Conv, Dense, Pool, Threshold, Unfold
 from lutwright.frontend.passes.rewrite import Emitted, Names, each, only_use
 
 PLANE = 2  # spatial axes that hardware slides over, at most
+WINOGRAD = "winograd"  # what the names of engines that take a whole Conv begin with
 
 
-def lower(graph: Graph) -> Graph:
-    """The same function; every name keeps its meaning. What is new is named after the node that it feeds."""
+def lower(graph: Graph, engines: Mapping[str, str] | None = None) -> Graph:
+    """The same function; every name keeps its meaning. What is new is named after the node that it feeds.
+
+    `engines`: by node, of those that have been chosen.
+    """
+    chosen = engines or {}
     names = Names(graph)
 
     def rewrite(node: Node, emitted: Emitted) -> tuple[Node, ...]:
         if not isinstance(node, Conv) or is_depthwise(node) or len(node.window.kernel) > PLANE:
+            return (node,)
+        if takes_conv(chosen.get(node.name, "")):
             return (node,)
         source = emitted[node.inputs[0]]
         if is_pointwise(node):
@@ -57,6 +67,11 @@ def margins(graph: Graph) -> Graph:
         return (margin, sign) if sign.type == node.type else (node,)  # else all answers are one
 
     return verify(each(graph, rewrite))
+
+
+def takes_conv(engine: str) -> bool:
+    """Whether an engine takes a Conv as it is."""
+    return engine.partition(":")[0] == WINOGRAD
 
 
 def unfolded_dense(node: Conv, x: Type) -> tuple[Dense, Type]:

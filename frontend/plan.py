@@ -50,7 +50,7 @@ def plan(
     `engines` and `folds` pin nodes; `clock_mhz` turns frames a second into cycles; `board` reserves what the host link
     needs. PlanError says what is impossible, by which resource, and what would do.
     """
-    graph = lower(graph)
+    graph = lower(graph, engines)
     refusals = [refusal(node, *graph.types(node)) for node in graph if not isinstance(node, Dense)]
     if lacking := [reason for reason in refusals if reason]:
         raise PlanError(
@@ -223,11 +223,11 @@ def parse_goal(*, fps: float | None, latency: bool, smallest: bool) -> Goal | No
 
 
 def parse_pin(text: str) -> tuple[str, str]:
-    """`node=engine`."""
-    node, equals, engine = text.rpartition("=")
-    if not (node and equals and engine):
-        raise OptionError(f"--engine must be NODE=NAME, such as fc1=xnor, not '{text}'")
-    return node, engine
+    """`node=engine`, where an engine may have parameters behind a colon."""
+    match = re.fullmatch(r"(.+?)=([^=:]+(?::.+)?)", text)
+    if match is None:
+        raise OptionError(f"--engine must be NODE=NAME, such as fc1=xnor or conv1=winograd:m=2, not '{text}'")
+    return match[1], match[2]
 
 
 def parse_fold(text: str) -> tuple[str, Folding]:

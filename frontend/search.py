@@ -15,6 +15,7 @@ from functools import cached_property
 from lutwright.errors import PlanError
 from lutwright.frontend.device import Device
 from lutwright.frontend.ir import Graph, Node, Type
+from lutwright.frontend.lowering import WINOGRAD, takes_conv
 from lutwright.frontend.nodes import Concat, Conv, Dense, Embedding, Pool, Unfold
 from lutwright.frontend.planning import NodePlan, Plan
 from lutwright.hdl.assembly import origin, work
@@ -30,6 +31,7 @@ from lutwright.hdl.moves import Move, move_lanes
 from lutwright.hdl.network import Network
 from lutwright.hdl.sizing import sized
 from lutwright.hdl.units import units
+from lutwright.hdl.winograd.engine import ENGINES, foldings, winograd_cost
 
 FILL = 0.85  # LUTs and FFs that place and route can be expected to fill
 XC7 = Cost(50_000, 100_000, 75, 120, 0)  # xc7 is for synthesis only: planned as for a middling part
@@ -83,7 +85,9 @@ class Search:
         _check_pins(self.graph, self.steps, self.engines, self.folds)
         self.options = {}
         for node in self.steps:
-            if isinstance(node, Dense | Conv):
+            if isinstance(node, Conv) and takes_conv(self.engines.get(node.name, "")):
+                self.options[node.name] = self._tiles(node, *self.graph.types(node))
+            elif isinstance(node, Dense | Conv):
                 self.options[node.name] = self._options(node, *self.graph.types(node))
             elif isinstance(node, Unfold | Pool):
                 self.options[node.name] = self._windows(node, *self.graph.types(node))
@@ -181,6 +185,15 @@ class Search:
                 )
             raise PlanError(f"--fold {node.name} must have as many lanes out as in{more}, not {fold}")
         return found
+
+    def _tiles(self, node: Conv, x: Type) -> list[Option]:
+        """A Conv that its pinned engine takes as it is, by any of the filters where the pin names none."""
+        pinned, fold = self.engines[node.name], self.folds.get(node.name)
+        return [
+            Option(name, each, each.simd, winograd_cost(node, x, name, each, self.device))
+            for name in (ENGINES if pinned == WINOGRAD else (pinned,))
+            for each in (foldings(node, name) if fold is None else (fold,))
+        ]
 
     def _moves(self, node: Move, x: Type) -> list[Option]:
         """As many lanes out as in, which keep beats whole."""

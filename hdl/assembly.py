@@ -84,7 +84,8 @@ class Assembly:
     computing: dict[str, Part] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.graph = margins(lower(self.graph))
+        engines = {name: choice.engine for name, choice in self.plan.nodes.items()}
+        self.graph = margins(lower(self.graph, engines))
         nodes = work(self.graph)
         self.computing = {node.name: computing(node, self.graph.types(node), self.plan) for node in nodes}
 

@@ -9,6 +9,7 @@ from typing import TypeGuard
 
 from lutwright.errors import GraphError, PlanError
 from lutwright.frontend.ir import Node, Type
+from lutwright.frontend.lowering import takes_conv
 from lutwright.frontend.nodes import (
     Add,
     ArgMax,
@@ -32,6 +33,7 @@ from lutwright.hdl.line_window import PARALLEL
 from lutwright.hdl.moves import Move
 from lutwright.hdl.timing import measure
 from lutwright.hdl.units import built
+from lutwright.hdl.winograd.engine import winograd
 
 SAME_LANES = Threshold | Table | Clamp | Move | Unfold | Pool | Conv | Add | Multiply | Concat
 
@@ -77,8 +79,9 @@ def planned(node: Node, plan: Plan) -> NodePlan:
 
 
 def by_engine(node: Node, choice: NodePlan) -> TypeGuard[Dense | Conv]:
-    """Whether an engine builds the node: a Dense, or a depthwise Conv for which the plan names one."""
-    return isinstance(node, Dense) or (isinstance(node, Conv) and choice.engine in engines())
+    """Whether an engine builds the node: a Dense, or a Conv for which the plan names one."""
+    named = choice.engine in engines() or takes_conv(choice.engine)
+    return isinstance(node, Dense) or (isinstance(node, Conv) and named)
 
 
 def computing(node: Node, inputs: Sequence[Type], plan: Plan) -> Part:
@@ -86,6 +89,9 @@ def computing(node: Node, inputs: Sequence[Type], plan: Plan) -> Part:
     if not isinstance(node, Dense | SAME_LANES | ArgMax | Embedding):
         raise GraphError(f"there is no hardware for '{node.name}', a {type(node).__name__} of {inputs[0]}")
     choice, (x, *_), device = planned(node, plan), inputs, plan.device
+    if isinstance(node, Conv) and takes_conv(choice.engine):
+        conv = winograd(node, x, choice.engine, choice.folding, device)
+        return Part(node.name, conv, conv.cost(device), node.name)
     if not by_engine(node, choice):
         lanes = choice.folding.pe if isinstance(node, Embedding) else choice.folding.simd
         unit = built(node, inputs, lanes, choice.engine)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import and_
@@ -26,59 +27,67 @@ from lutwright.hdl.window import WHOLE_MEMORY
 BESIDE_CARRIES = 0.6  # of the LUTs of counters, on devices where carries take no place of their own
 
 
-class Rearrange(Unit):
-    """A Transpose, Take, Pad or Stuff, `lanes` elements at a time.
+class Reorder(Unit):
+    """Beats of a frame in another order: what a frame gives lies in what it takes at the places that `offsets` add up.
 
     The place of an output beat in the input frame is a sum of one offset for each axis of the output; what an axis
-    leads outside is the node's constant. Counters of the axes step it: by a constant where an axis goes evenly, else
-    by what a small memory of the axis holds. What stands before `lower` in the input frame is needed no more; `lower`
-    follows the `follows` outer axes along which places only grow. `depth`, the beats of the buffer, is the least at
-    which a beat can pass in every cycle, rounded up to a power of two where that costs no memory.
-    Ports: i: Beats(x, lanes), o: Beats(node.type, lanes); `move_lanes` says which lanes can be. `i.ready` depends on
-    state alone. Latency: one cycle after the beat that an output beat needs. Throughput: one beat a cycle, at `i` or
-    at `o`, whichever has more of them.
+    leads outside is `fill`. Counters of the axes step it: by a constant where an axis goes evenly, else by what a small
+    memory of the axis holds. What stands before `lower` in the input frame is needed no more; `lower` follows the
+    `follows` outer axes along which places only grow. `depth`, the beats of the buffer, is the least at which a beat
+    can pass in every cycle, rounded up to a power of two where that costs no memory.
+    Ports: i: `i_beats`, o: `o_beats`, of equal elements and lanes. `i.ready` depends on state alone. Latency: one cycle
+    after the beat that an output beat needs. Throughput: one beat a cycle, at `i` or at `o`, whichever has more of
+    them.
     """
 
     cuts_ready = True
 
-    def __init__(self, node: Move, x: Type, lanes: int) -> None:
-        offsets = beat_offsets(node, x, lanes)
-        if offsets is None:
-            raise PlanError(
-                f"the lanes of '{node.name}' must be one of {move_lanes(node, x)}, which keep beats whole, not {lanes}"
-            )
-        super().__init__(Beats(x, lanes), Beats(node.type, lanes))
-        self.fill, self.used = fill_of(node), min(lanes, node.type.channels)
+    def __init__(self, i_beats: Beats, o_beats: Beats, offsets: Sequence[Array], fill: int = 0) -> None:
+        super().__init__(i_beats, o_beats)
+        self.fill, self.used = fill, min(o_beats.lanes, o_beats.type.channels)
         self.origin, self.axes = merged(offsets)
         self.follows = self._growing()
         self.lowest = self.origin + sum(int(axis.places.min()) for axis in self.axes[self.follows :])
-        self.needs, self.lowers = self._schedule()
-        depth = max(2, full_throughput_depth(self.needs, self.lowers, self.i_beats.per_frame))
+        self.table = self._schedule()
+        depth = max(2, self._full_throughput_depth())
         self.depth = 1 << (depth - 1).bit_length() if depth <= WHOLE_MEMORY else depth
 
     def _growing(self) -> int:
         """How many of the outer axes can be stepped through with places that only grow."""
-        places: Array = np.zeros(1, np.int64)
+        least = np.inf  # of the steps so far
         for index, axis in enumerate(self.axes):
-            places = np.add.outer(places, axis.places).ravel()
-            if (np.diff(places) < 0).any():
+            least = min(least - axis.span, *np.diff(axis.places))
+            if least < 0:
                 return index
         return len(self.axes)
 
-    def _schedule(self) -> tuple[Array, Array]:
-        """For each beat given in a frame: how many of its frame's beats must be there, and from which on they are kept.
+    def _schedule(self) -> Timetable:
+        """When each beat is given, in rows of the outermost axis where it is followed and all inside.
 
         What lies outside needs none.
         """
+        rows = int(self.follows > 0 and bool(self.axes[0].inside.all()))
+        bases = self.axes[0].places if rows else np.zeros(1, np.int64)
         places, lowers, inside = np.full(1, self.origin), np.full(1, self.lowest), np.ones(1, np.bool_)
-        for index, axis in enumerate(self.axes):
+        for index, axis in enumerate(self.axes[rows:], rows):
             places = np.add.outer(places, axis.places).ravel()
             inside = np.logical_and.outer(inside, axis.inside).ravel()
             lowers = np.add.outer(lowers, axis.places if index < self.follows else 0 * axis.places).ravel()
-        return np.where(inside, places + 1, NO_NEED), lowers
+        needs = np.where(inside, places + 1, NO_NEED)
+        return Timetable(bases, 0 * bases, needs[np.newaxis], lowers[np.newaxis])
+
+    def _full_throughput_depth(self) -> int:
+        """Of a frame, or of a row where all rows are alike and follow one another."""
+        table, frame = self.table, self.i_beats.per_frame
+        row = frame // len(table.bases)
+        even = frame == row * len(table.bases) and (table.bases == np.arange(len(table.bases)) * row).all()
+        if even and table.needs.max() <= row:
+            return full_throughput_depth(table.needs[0], table.lowers[0], row)
+        needs, lowers = table.flat
+        return full_throughput_depth(needs, lowers, frame)
 
     def control(self) -> Stages:
-        return schedule(Timetable.row(self.needs, self.lowers), self.depth, self.i_beats.per_frame)
+        return schedule(self.table, self.depth, self.i_beats.per_frame)
 
     @property
     def span(self) -> Shape:
@@ -99,7 +108,8 @@ class Rearrange(Unit):
         counters = sum((len(axis.places) - 1).bit_length() for axis in self.axes)
         pointers = self.span.width + 3 * address + place * (1 if self.follows == len(self.axes) else 2)
         control = 3 * (counters + pointers) * (BESIDE_CARRIES if device.family == "ice40" else 1)
-        luts = usage.luts + self.o_beats.bits + control
+        outside = any(not axis.inside.all() for axis in self.axes)
+        luts = usage.luts + outside * self.o_beats.bits + control
         total = Cost(round(luts), round(usage.ffs) + counters + pointers + 5, usage.brams, 0, 0)
         for index, axis in enumerate(self.axes):
             if axis.ramp is None:
@@ -173,6 +183,18 @@ class Rearrange(Unit):
         if self.depth & (self.depth - 1) == 0:
             return address[: (self.depth - 1).bit_length()]
         return Mux(address >= self.depth, address - self.depth, address)
+
+
+class Rearrange(Reorder):
+    """A Transpose, Take, Pad or Stuff, `lanes` elements at a time; `move_lanes` says which lanes can be."""
+
+    def __init__(self, node: Move, x: Type, lanes: int) -> None:
+        offsets = beat_offsets(node, x, lanes)
+        if offsets is None:
+            raise PlanError(
+                f"the lanes of '{node.name}' must be one of {move_lanes(node, x)}, which keep beats whole, not {lanes}"
+            )
+        super().__init__(Beats(x, lanes), Beats(node.type, lanes), offsets, fill_of(node))
 
 
 @dataclass(frozen=True, eq=False)

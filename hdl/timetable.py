@@ -29,6 +29,12 @@ class Timetable:
         zero = np.zeros(1, np.int64)
         return cls(zero, zero, needs[np.newaxis], lowers[np.newaxis])
 
+    @property
+    def flat(self) -> tuple[Array, Array]:
+        """What each beat of a frame needs, and from which on they are kept."""
+        needs, lowers = (self.bases[:, np.newaxis] + part[self.kinds] for part in (self.needs, self.lowers))
+        return needs.ravel(), lowers.ravel()
+
     def certain(self, depth: int, frame: int) -> Timetable:
         """With the room that a buffer of `depth` beats has for certain, in frames of `frame` beats.
 
@@ -38,7 +44,7 @@ class Timetable:
         first, last = (self.bases + self.lowers[self.kinds, end] for end in (0, -1))
         if (np.diff(self.lowers) >= 0).all() and (np.append(first[1:], first[0] + frame) >= last).all():
             return self
-        needs, lowers = ((self.bases[:, np.newaxis] + part[self.kinds]).ravel() for part in (self.needs, self.lowers))
+        needs, lowers = self.flat
         left = np.minimum.accumulate(np.append(lowers, lowers + frame)[::-1])[::-1][: len(lowers)]
         return Timetable.row(needs, np.maximum(left, np.maximum.accumulate(needs) - depth))
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from lutwright.errors import GraphError, PlanError
 from lutwright.frontend.ir import Node, Type
-from lutwright.frontend.lowering import slides
+from lutwright.frontend.lowering import WINOGRAD, slides
 from lutwright.frontend.nodes import (
     Add,
     ArgMax,
@@ -38,6 +38,7 @@ from lutwright.hdl.table import TableUnit
 from lutwright.hdl.threshold import ThresholdUnit
 from lutwright.hdl.unit import Unit
 from lutwright.hdl.window import SlidingWindow
+from lutwright.hdl.winograd.engine import ENGINES
 
 
 def units(node: Node, x: Type) -> tuple[str, ...]:
@@ -50,6 +51,8 @@ def units(node: Node, x: Type) -> tuple[str, ...]:
             return name, PARALLEL
         case Pool() if is_separate(node, x):
             return name, SEPARATE
+        case Conv() if not slides(node):
+            return (WINOGRAD, *ENGINES)
     return (name,)
 
 

@@ -92,7 +92,7 @@ def design(path: Path, options: Options, progress: Progress, default_device: str
     chip, place, clock = target(options, default_device)
     progress("import")
     model = load(path, options.grid)
-    model = replace(model, graph=lower(model.graph))
+    model = replace(model, graph=lower(model.graph, options.engines))
     if options.bound is not None:
         progress("bound the accumulators")
         samples = load_samples(options.bound)

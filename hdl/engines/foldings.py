@@ -24,7 +24,7 @@ def foldings(node: Dense) -> tuple[Folding, ...]:
 
 def groups_at_once(node: Dense, folding: Folding) -> int:
     """How many groups of a layer a folding computes in the same cycle. PlanError if it does not divide them."""
-    rows, columns = (size // node.groups for size in node.weight.shape)
+    rows, columns = len(node.own) // node.groups, node.own.shape[1]
     if node.groups == 1:
         return 1
     count: int = max(1, folding.simd // columns)

@@ -202,6 +202,8 @@ def test_folds_that_are_none(text: str) -> None:
 def test_options_are_parsed() -> None:
     assert parse_fold("a=b=12x3") == ("a=b", Folding(12, 3))
     assert parse_pin("fc1=xnor") == ("fc1", "xnor")
+    assert parse_pin("a::b=c=xnor") == ("a::b=c", "xnor")
+    assert parse_pin("a=conv3=winograd:m=2,strassen=1") == ("a=conv3", "winograd:m=2,strassen=1")
     assert parse_goal(fps=None, latency=False, smallest=False) is None
     assert parse_goal(fps=3.0, latency=False, smallest=False) == Fps(3.0)
     with pytest.raises(OptionError, match="only one"):

@@ -25,6 +25,8 @@ PLANS: list[tuple[str, Goal | None, dict[str, str]]] = [
     ("ecp5-25k", None, {}),
     ("ecp5-25k", Latency(), {"act0": "requantize"}),
     ("ecp5-25k", Smallest(), {"conv0_window": "parallel", "conv2_window": "parallel", "pool": "pool"}),
+    ("ecp5-25k", None, {"conv0": "winograd:m=2"}),
+    ("ice40-hx8k", Smallest(), {"conv0": "winograd:m=4"}),
 ]
 
 
@@ -68,6 +70,17 @@ def test_cycles_are_predicted(name: str, goal: Goal | None, pins: dict[str, str]
     dut = Network(graph, plan(graph, device(name), goal, engines=pins))
     samples = np.random.default_rng(1).integers(-4, 4, (3, 6, 5, 3))
     assert run(dut, samples).times == simulate(dut.tokens(), dut.i_beats.per_frame, dut.o_beats.per_frame, 3)
+
+
+def test_a_convolution_of_tiles_is_pinned_where_it_can_be() -> None:
+    graph = network(0)
+    for pinned, chosen in (("winograd:m=4", "winograd:m=4"), ("winograd", "winograd:m=2")):
+        assert plan(graph, device("ecp5-25k"), Smallest(), engines={"conv0": pinned}).nodes["conv0"].engine == chosen
+    for name, text in (("conv1", "must be one of conv, not 'winograd:m=2'"), ("conv2", "conv2.* 2 groups")):
+        with pytest.raises(PlanError, match=text):
+            plan(graph, device("ecp5-25k"), engines={name: "winograd:m=2"})
+    with pytest.raises(PlanError, match=r"must be one of .*winograd:m=4,.* not 'winograd:m=3'"):
+        plan(graph, device("ecp5-25k"), engines={"conv0": "winograd:m=3"})
 
 
 def test_components_are_chosen_for_the_goal() -> None:

@@ -99,7 +99,7 @@ def test_a_beat_a_cycle_with_the_least_depth(name: str, lanes: int) -> None:
     dut = Rearrange(node, x, lanes)
     per_in, per_out = dut.i_beats.per_frame, dut.o_beats.per_frame
     assert measure(dut.tokens(), per_in, per_out).interval == max(per_in, per_out)
-    least = full_throughput_depth(dut.needs, dut.lowers, per_in)
+    least = full_throughput_depth(*dut.table.flat, per_in)
     if least <= 2:
         assert dut.depth == 2
         return
