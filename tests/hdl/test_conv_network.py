@@ -76,7 +76,7 @@ def test_a_convolution_of_tiles_is_pinned_where_it_can_be() -> None:
     graph = network(0)
     for pinned, chosen in (("winograd:m=4", "winograd:m=4"), ("winograd", "winograd:m=2")):
         assert plan(graph, device("ecp5-25k"), Smallest(), engines={"conv0": pinned}).nodes["conv0"].engine == chosen
-    for name, text in (("conv1", "must be one of conv, not 'winograd:m=2'"), ("conv2", "conv2.* 2 groups")):
+    for name, text in (("conv1", "must be one of conv, .* not 'winograd:m=2'"), ("conv2", "conv2.* 2 groups")):
         with pytest.raises(PlanError, match=text):
             plan(graph, device("ecp5-25k"), engines={name: "winograd:m=2"})
     with pytest.raises(PlanError, match=r"must be one of .*winograd:m=4,.* not 'winograd:m=3'"):
