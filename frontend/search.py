@@ -21,7 +21,7 @@ from lutwright.hdl.assembly import origin, work
 from lutwright.hdl.beats import Beats
 from lutwright.hdl.branch import concat_lanes
 from lutwright.hdl.cost import adapter_cost, unit_cost
-from lutwright.hdl.depthwise import depthwise_cost, grouped
+from lutwright.hdl.depthwise import depthwise_cost, grouped, in_bursts
 from lutwright.hdl.engines.base import Cost, Folding
 from lutwright.hdl.engines.foldings import useful_parts
 from lutwright.hdl.engines.registry import engines
@@ -134,6 +134,8 @@ class Search:
                 continue
             try:
                 for folding in [fold] if fold is not None else engine.foldings(dense, under):
+                    if isinstance(node, Conv) and fold is None and in_bursts(node, folding):
+                        continue
                     if isinstance(node, Dense):
                         found.append(Option(name, folding, folding.simd, engine.cost(node, x, folding, self.device)))
                     else:
@@ -392,5 +394,5 @@ def _check_pins(graph: Graph, steps: Sequence[Node], names: Mapping[str, str], f
         if not (1 <= fold.pe <= node.type.channels and 1 <= fold.simd <= columns):
             raise PlanError(
                 f"--fold {name} must lie between 1x1 and {node.type.channels}x{columns}, not {fold}: "
-                f"PE are output channels, SIMD input channels{', each under the kernel' * isinstance(node, Conv)}"
+                f"PE are output channels, SIMD {'those under the kernel' if isinstance(node, Conv) else 'input channels'}"
             )
