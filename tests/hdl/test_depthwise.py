@@ -1,4 +1,4 @@
-"""Every engine builds depthwise convolutions of every geometry, equal to the node under stalls, in the twin's cycles."""
+"""Every engine builds depthwise convolutions of every geometry: equal to the node under stalls, in its twin's cycles."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lutwright.frontend.hardware import hardware
 from lutwright.frontend.ir import Array, Graph, Input, Type, verify
 from lutwright.frontend.nodes import Conv, Dense
 from lutwright.frontend.nodes.windows import Window
-from lutwright.frontend.plan import parse_fold, parse_pin, plan
+from lutwright.frontend.plan import parse_fold, plan
 from lutwright.frontend.planning import Fps, NodePlan, Plan
 from lutwright.hdl.depthwise import Depthwise, grouped
 from lutwright.hdl.emit import rtlil
@@ -165,7 +165,7 @@ def network(kernel: int, weights: Sequence[int]) -> Graph:
 POWERS = (-64, -16, -4, -2, -1, 1, 8, 32)
 
 
-@pytest.mark.parametrize("cycles", [700, 80])
+@pytest.mark.parametrize("cycles", [6000, 700])
 def test_shift_is_chosen_where_it_is_cheaper(cycles: int) -> None:
     graph, chip = network(3, POWERS), device("ice40-hx8k")
     made = plan(graph, chip, Fps(1e6 / cycles), clock_mhz=1)
@@ -192,8 +192,8 @@ def test_shift_is_chosen_where_it_is_cheaper(cycles: int) -> None:
     ],
 )
 def test_what_a_pin_can_be(engine: str | None, fold: str | None, says: str) -> None:
-    pins = dict([parse_pin(f"conv={engine}")] if engine else [])
-    folds = dict([parse_fold(f"conv={fold}")] if fold else [])
+    pins = {"conv": engine} if engine else {}
+    folds = dict(map(parse_fold, [f"conv={fold}"] if fold else []))
     with pytest.raises(PlanError, match=says):
         plan(network(3, (-127, 91, 85)), device("ecp5-25k"), engines=pins, folds=folds)
 
@@ -203,7 +203,7 @@ def test_what_a_pin_can_be(engine: str | None, fold: str | None, says: str) -> N
 )
 def test_pins_are_kept(engine: str, fold: str) -> None:
     graph = network(3, POWERS)
-    pins, folds = dict([parse_pin(f"conv={engine}")]), dict([parse_fold(f"conv={fold}")])
+    pins, folds = {"conv": engine}, dict(map(parse_fold, [f"conv={fold}"]))
     made = plan(graph, device("ecp5-85k"), engines=pins, folds=folds)
     assert made.nodes["conv"] == NodePlan(engine, folds["conv"])
     assert f"conv: {engine} {fold}, " in " ".join(made.explanation)
@@ -219,7 +219,7 @@ def test_inspect_lists_all_that_can_build_it() -> None:
 @pytest.mark.parametrize(("engine", "fold"), [("shift", "1x1"), ("shift", "2x18"), ("multiply", "2x18")])
 def test_costs_are_near_those_of_synthesis(engine: str, fold: str, name: str) -> None:
     (x, node), chip = network(3, POWERS), device(name)
-    part = computing(node, (x.type,), Plan(chip, dict([("conv", NodePlan(engine, parse_fold(f"y={fold}")[1]))])))
+    part = computing(node, (x.type,), Plan(chip, {"conv": NodePlan(engine, parse_fold(f"conv={fold}")[1])}))
     found = resources(rtlil(part.component, "top"), "top", chip)
     assert (part.cost.brams, part.cost.dsps) == (found.bram, found.dsp)
     assert part.cost.luts == pytest.approx(found.sites, rel=0.25)
