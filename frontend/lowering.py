@@ -1,6 +1,7 @@
 """From what nodes mean to what hardware is made of: a Conv becomes an Unfold and a Dense, which every engine can build.
 
-A depthwise Conv stays: hardware has a component for it beside the engines. So does a Conv over more than two axes, which has none.
+A depthwise Conv stays: hardware has a component for it beside the engines. So does a Conv over more than two axes,
+which has none.
 """
 
 from __future__ import annotations

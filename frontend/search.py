@@ -390,9 +390,11 @@ def _check_pins(graph: Graph, steps: Sequence[Node], names: Mapping[str, str], f
             raise PlanError(f"the engine of '{name}' must be one of {', '.join(known)}, not '{engine}'")
     for name, fold in folds.items():
         node, x = nodes[name]
-        columns = x.channels * (math.prod(node.window.kernel) if isinstance(node, Conv) else 1)
+        columns, simd = x.channels, "input channels"
+        if isinstance(node, Conv):
+            columns, simd = columns * math.prod(node.window.kernel), "those under the kernel"
         if not (1 <= fold.pe <= node.type.channels and 1 <= fold.simd <= columns):
             raise PlanError(
                 f"--fold {name} must lie between 1x1 and {node.type.channels}x{columns}, not {fold}: "
-                f"PE are output channels, SIMD {'those under the kernel' if isinstance(node, Conv) else 'input channels'}"
+                f"PE are output channels, SIMD {simd}"
             )
