@@ -1,7 +1,7 @@
 """From what nodes mean to what hardware is made of: a Conv becomes an Unfold and a Dense, which every engine can build.
 
-A depthwise Conv stays: hardware has a component for it. So does one whose engine takes it as it is, and one over more
-than two axes, which has no hardware.
+A depthwise Conv stays: hardware has a component for it beside the engines. So does one whose engine takes it as it is,
+and one over more than two axes, which has no hardware.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from lutwright.hdl.assembly import origin, work
 from lutwright.hdl.beats import Beats
 from lutwright.hdl.branch import concat_lanes
 from lutwright.hdl.cost import adapter_cost, unit_cost
-from lutwright.hdl.depthwise import depthwise_cost, grouped
+from lutwright.hdl.depthwise import depthwise_cost, grouped, in_bursts
 from lutwright.hdl.engines.base import Cost, Folding
 from lutwright.hdl.engines.foldings import useful_parts
 from lutwright.hdl.engines.registry import engines
@@ -140,6 +140,8 @@ class Search:
                 continue
             try:
                 for folding in [fold] if fold is not None else engine.foldings(dense, under):
+                    if isinstance(node, Conv) and fold is None and in_bursts(node, folding):
+                        continue
                     if isinstance(node, Dense):
                         found.append(Option(name, folding, folding.simd, engine.cost(node, x, folding, self.device)))
                     else:
@@ -416,9 +418,11 @@ def _check_pins(graph: Graph, steps: Sequence[Node], names: Mapping[str, str], f
             raise PlanError(f"the engine of '{name}' must be one of {', '.join(known)}, not '{engine}'")
     for name, fold in folds.items():
         node, x = nodes[name]
-        columns = x.channels * (math.prod(node.window.kernel) if isinstance(node, Conv) else 1)
+        columns, simd = x.channels, "input channels"
+        if isinstance(node, Conv):
+            columns, simd = columns * math.prod(node.window.kernel), "those under the kernel"
         if not (1 <= fold.pe <= node.type.channels and 1 <= fold.simd <= columns):
             raise PlanError(
                 f"--fold {name} must lie between 1x1 and {node.type.channels}x{columns}, not {fold}: "
-                f"PE are output channels, SIMD input channels{', each under the kernel' * isinstance(node, Conv)}"
+                f"PE are output channels, SIMD {simd}"
             )

@@ -62,6 +62,14 @@ def _cost_before(node: Conv, x: Type, simd: int, device: Device) -> Cost:
     return sum(others, first)
 
 
+def in_bursts(node: Conv, folding: Folding) -> bool:
+    """Whether a folding takes a part of a kernel at a time.
+
+    The window's raster is faster than such an engine, whose neighbours wait while it gives nothing at a frame's start.
+    """
+    return 1 < folding.simd < math.prod(node.window.kernel)
+
+
 def depthwise_cost(node: Conv, x: Type, engine: Engine, folding: Folding, device: Device) -> tuple[int, Cost]:
     """The lanes that a Depthwise takes, and what it costs; PlanError if the engine has no such folding."""
     dense, under = grouped(node, x)

@@ -14,7 +14,8 @@ SCRIPT = """
 import numpy as np
 from lutwright.frontend.device import device
 from lutwright.frontend.ir import Graph, Input, Type, verify
-from lutwright.frontend.nodes import Dense
+from lutwright.frontend.nodes import Conv, Dense
+from lutwright.frontend.nodes.windows import Window
 from lutwright.frontend.plan import plan
 from lutwright.hdl.engines.base import Folding
 from lutwright.hdl.engines.registry import engines
@@ -32,6 +33,13 @@ samples[0], samples[1] = {lo}, {hi}
 for stalls in ((0, 0), (0.3, 0.3)):
     outputs = run(Network(graph, made), samples, stalls, seed=3).outputs
     np.testing.assert_array_equal(outputs, dense.evaluate(samples))
+
+image = Input("x", (), Type((4, 3, 4), {lo}, {hi}))
+conv = Conv.of("conv", image, rng.choice((0, {weight}), (4, 2, 2, 1)), rng.integers(-9, 9, 4), Window.of((2, 2)), 4)
+made = plan(Graph((image, conv), "conv"), chip, engines={{"conv": "halves"}}, folds={{"conv": Folding(2, 8)}})
+samples = rng.integers({lo}, {hi} + 1, (3, 4, 3, 4))
+outputs = run(Network(Graph((image, conv), "conv"), made), samples, (0.3, 0.3), seed=3).outputs
+np.testing.assert_array_equal(outputs, conv.evaluate(samples))
 """
 
 

@@ -91,10 +91,11 @@ GROUPED = [
     ((6, 5, 6), (3, 2), (1, 2), (2, 1), ((1, 0), (0, 0)), 6, 1),
     ((9, 8), (4,), (1,), (2,), ((3, 3),), 2, 2),
     ((9, 8), (3,), (2,), (1,), ((0, 1),), 2, 4),
+    ((5, 4, 12), (3, 2), (1, 1), (1, 1), ((1, 1), (0, 1)), 6, 2),
 ]
 
 
-@pytest.mark.parametrize("parallel", [None, "a group", "all"])
+@pytest.mark.parametrize("parallel", [None, "a group", "some groups", "all"])
 @pytest.mark.parametrize("case", GROUPED, ids=lambda case: "-".join(map(str, case)))
 def test_groups(case: tuple, parallel: str | None) -> None:
     """Group by group what lies under the kernel, as an Unfold has it."""
@@ -102,7 +103,8 @@ def test_groups(case: tuple, parallel: str | None) -> None:
     source, window = Input("x", (), Type(shape, -4, 3)), Window(kernel, strides, dilations, pads)
     node = Unfold.of("y", source, window, -5, groups)
     if parallel is not None:
-        lanes = shape[-1] // groups if parallel == "a group" else shape[-1]
+        some = max((count for count in range(1, groups) if groups % count == 0), default=1)
+        lanes = shape[-1] // groups * {"a group": 1, "some groups": some, "all": groups}[parallel]
     fresh = partial(built, node, (source.type,), lanes, PARALLEL if parallel else "unfold")
     check(fresh, lambda samples: node.evaluate(samples).reshape(len(samples), *fresh().o_beats.type.shape), 3, 3)
     samples = np.random.default_rng(0).integers(-4, 4, (3, *shape))
