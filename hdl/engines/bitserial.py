@@ -14,7 +14,7 @@ class BitSerial(AddSub):
 
     It is the smaller one where a whole layer is computed at once, in k cycles: each weight is wired in, so that it
     takes no memory and no LUT for the elements' complement. A layer of 16 x 32 and 4-bit elements in 4 cycles takes
-    880 LUTs on iCE40 and 847 on ECP5 (`addsub` 1,165 and 1,135), with ternary weights 931 on iCE40 (1,273). Otherwise
+    900 LUTs on iCE40 and 847 on ECP5 (`addsub` 1,144 and 1,135), with ternary weights 948 on iCE40 (1,246). Otherwise
     heaps of one column are no smaller than those of as many bits in k, and accumulators need another multiplexer.
     """
 
