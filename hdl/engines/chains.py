@@ -15,7 +15,7 @@ from lutwright.frontend.nodes import Dense
 from lutwright.hdl.arith import typed
 from lutwright.hdl.engines.bits import SignLanes, least
 from lutwright.hdl.engines.lanes import Sum
-from lutwright.hdl.engines.products import ProductLanes
+from lutwright.hdl.engines.products import ProductLanes, summed
 from lutwright.hdl.registers import Registers
 from lutwright.hdl.resources import Usage
 
@@ -92,8 +92,7 @@ class Chains:
 
     def _paired(self, level: Sequence[tuple[Value, int]], registered: Registers) -> tuple[Value, int]:
         count = sum(pairs for _, pairs in level)
-        total = level[0][0] if len(level) == 1 else _added(registered.m, level[0][0], level[1][0], self.shape(count))
-        return registered(total, "sum"), count
+        return summed([total for total, _ in level], self.shape(count), registered), count
 
     def _digits(self, totals: Sequence[Value], registered: Registers) -> Value:
         level, weight, falls = list(totals), 1, self.negative
@@ -139,12 +138,6 @@ def _exceeded(m: Module, total: Value, leaf: Value, shape: Shape) -> Value:
     complement = ~leaf if leaf.shape().signed else Cat(~leaf, Const(1, 1)).as_signed()
     m.d.comb += value.eq(total - complement)
     return value
-
-
-def _added(m: Module, one: Value, other: Value, shape: Shape) -> Value:
-    total = Signal(shape, name="sum")
-    m.d.comb += total.eq(one + other)
-    return total
 
 
 class PairLanes:
@@ -198,7 +191,7 @@ class PairLanes:
 
         def waited(value: Value, pair: int, name: str) -> Value:
             for _ in range(made.lateness(pair)):
-                value = registered(value, name, data=False)
+                value = registered(value, name, data=False)  # a reset, or Yosys makes shift registers in LUTs of them
             return value
 
         for group, shared in enumerate(elements):

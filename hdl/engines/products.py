@@ -209,7 +209,7 @@ def row_sums(made: Packing, products: Sequence[Value], width: int, registered: R
     while len(level) > 1 and added < made.added:
         added *= 2
         shape = Shape(made.width(added), made.signed)
-        level = [_sum(level[at : at + 2], shape, registered) for at in range(0, len(level), 2)]
+        level = [summed(level[at : at + 2], shape, registered) for at in range(0, len(level), 2)]
     parts = [unpacked(made, total) for total in level]
     result: list[Sum] = []
     for row in range(made.rows):
@@ -234,7 +234,7 @@ def unpacked(made: Packing, total: Value) -> list[Sum]:
     return result
 
 
-def _sum(terms: Sequence[Value], shape: Shape, registered: Registers) -> Value:
+def summed(terms: Sequence[Value], shape: Shape, registered: Registers) -> Value:
     total = Signal(shape, name="sum")
     registered.m.d.comb += total.eq(sum(terms[1:], terms[0]))
     return registered(total, "sum")
@@ -247,7 +247,7 @@ def _added(terms: Sequence[Sum], registered: Registers) -> Sum:
         return registered(one, "sum"), None if carry is None else registered(carry, "carry")
     ((other, more),) = others
     if carry is None:
-        return _sum([one, other], (one + other).shape(), registered), None
+        return summed([one, other], (one + other).shape(), registered), None
     total = Signal((one + other).shape(), name="sum")
     registered.m.d.comb += total.eq(carried_sum(one, other, carry))
     return registered(total, "sum"), None if more is None else registered(more, "carry")
