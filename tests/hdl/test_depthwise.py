@@ -184,7 +184,7 @@ def test_shift_is_chosen_where_it_is_cheaper(cycles: int) -> None:
     ("engine", "fold", "says"),
     [
         ("shift", None, "shift: weights must be sums of up to 3 powers of two"),
-        ("magic", None, "must be one of conv, xnor, addsub, shift, multiply_dsp, multiply, spatial"),
+        ("magic", None, "must be one of conv, xnor, addsub, bitserial, shift, multiply_dsp, multiply, spatial"),
         ("multiply", "2x9", "8 groups of 1x9, must divide a group or be a number of them, not 2x9"),
         ("spatial", "1x9", "as spatial must be folded 8x72"),
         ("conv", "2x18", "conv: must have as many lanes out as in, not 2x18"),
