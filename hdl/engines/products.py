@@ -205,17 +205,17 @@ def wide(value: Value, width: int) -> Value:
 
 def row_sums(made: Packing, products: Sequence[Value], width: int, registered: Registers) -> list[Sum]:
     """The sum of each row, modulo 2 ** width where it has a bit to add: a register after each level of adders."""
-    level, added = list(products), 1
-    while len(level) > 1 and added < made.added:
-        added *= 2
-        shape = Shape(made.width(added), made.signed)
+    level, count = list(products), 1
+    while len(level) > 1 and count < made.added:
+        count *= 2
+        shape = Shape(made.width(count), made.signed)
         level = [summed(level[at : at + 2], shape, registered) for at in range(0, len(level), 2)]
     parts = [unpacked(made, total) for total in level]
     result: list[Sum] = []
     for row in range(made.rows):
         terms = [part[row] for part in parts]
         while len(terms) > 1:
-            terms = [_added(terms[at : at + 2], registered) for at in range(0, len(terms), 2)]
+            terms = [added(terms[at : at + 2], registered) for at in range(0, len(terms), 2)]
         ((total, carry),) = terms
         if carry is not None:
             total = wide(total, width)
@@ -240,17 +240,14 @@ def summed(terms: Sequence[Value], shape: Shape, registered: Registers) -> Value
     return registered(total, "sum")
 
 
-def _added(terms: Sequence[Sum], registered: Registers) -> Sum:
-    """The sum of one or two numbers: of their bits to add it adds one, the other comes with it."""
-    (one, carry), *others = terms
-    if not others:
-        return registered(one, "sum"), None if carry is None else registered(carry, "carry")
-    ((other, more),) = others
-    if carry is None:
-        return summed([one, other], (one + other).shape(), registered), None
-    total = Signal((one + other).shape(), name="sum")
-    registered.m.d.comb += total.eq(carried_sum(one, other, carry))
-    return registered(total, "sum"), None if more is None else registered(more, "carry")
+def added(terms: Sequence[Sum], registered: Registers, width: int | None = None) -> Sum:
+    """The sum of one or two numbers, all of `width` bits if given: one of their bits to add is added, another left."""
+    (total, _), bits = terms[0], [carry for _, carry in terms if carry is not None]
+    if len(terms) > 1:
+        one, other = total, terms[1][0]
+        total = Signal((one + other).shape() if width is None else width, name="sum")
+        registered.m.d.comb += total.eq(carried_sum(one, other, bits.pop(0)) if bits else one + other)
+    return registered(total, "sum"), registered(bits[0], "carry") if bits else None
 
 
 @lru_cache(maxsize=1 << 14)

@@ -15,7 +15,7 @@ from lutwright.hdl.arith import carried_sum, typed
 from lutwright.hdl.beats import Beats
 from lutwright.hdl.engines.base import Cost
 from lutwright.hdl.engines.lanes import Sum
-from lutwright.hdl.engines.products import wide
+from lutwright.hdl.engines.products import added, wide
 from lutwright.hdl.registers import Registers
 from lutwright.hdl.tokens import Stages, packer, pipeline, serializer
 from lutwright.hdl.unit import Unit
@@ -102,19 +102,9 @@ class Combination(Unit):
         terms = [self._term(m, slot, elements, rows, registered) for slot in self.slots]
         terms += [(Const(0, self.width), None)] * (self.added - len(terms))
         while len(terms) > 1:
-            level = zip(terms[::2], [*terms[1::2], None], strict=False)
-            terms = [self._added(m, one, other, registered) for one, other in level]
+            terms = [added(terms[at : at + 2], registered, self.width) for at in range(0, len(terms), 2)]
         ((total, _),) = terms
         return total
-
-    def _added(self, m: Module, one: Sum, other: Sum | None, registered: Registers) -> Sum:
-        """The sum of two terms; one of their bits to add comes with it."""
-        if other is None:
-            return registered(one[0], "sum"), None if one[1] is None else registered(one[1], "carry")
-        bits = [carry for _, carry in (one, other) if carry is not None]
-        total = Signal(self.width, name="total")
-        m.d.comb += total.eq(carried_sum(one[0], other[0], bits[0]) if bits else one[0] + other[0])
-        return registered(total, "sum"), registered(bits[1], "carry") if len(bits) > 1 else None
 
     def _term(self, m: Module, slot: Slot, elements: list[Signal], rows: list[Signal], registered: Registers) -> Sum:
         """What a slot adds in each row: bits, and what to add to their number where they are a complement."""

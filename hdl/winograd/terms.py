@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lutwright.frontend.ir import Array
+from lutwright.hdl.engines.spatial_dense import digits
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,9 @@ def slots(matrix: Array) -> list[Slot]:
         rows: list[list[Choice]] = [[] for _ in matrix]
         for operand, factors in parts:
             if (operand.other is not None) == paired:
-                for row, factor in zip(rows, factors.tolist(), strict=True):
-                    row += [Choice(operand, shift, sign) for shift, sign in digits(factor)]
+                for shift, plane in enumerate(digits(factors)):
+                    for row in np.flatnonzero(plane):
+                        rows[row].append(Choice(operand, shift, int(plane[row])))
         found += _assigned(rows)
     return found
 
@@ -97,16 +99,3 @@ def _same_but_sign(one: Choice, other: Choice) -> bool:
 
 def _any(one: Choice, other: Choice) -> bool:
     return one.sign == other.sign
-
-
-def digits(factor: int) -> list[tuple[int, int]]:
-    """Shifts and signs of the powers of two, the fewest, whose sum a factor is."""
-    found, shift = list[tuple[int, int]](), 0
-    while factor:
-        if factor & 1:
-            sign = 2 - (factor & 3)
-            found.append((shift, sign))
-            factor -= sign
-        factor >>= 1
-        shift += 1
-    return found
