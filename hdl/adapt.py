@@ -87,7 +87,8 @@ class Packer(Unit):
     def cost(self, device: Device) -> Cost:
         """A register a bit of the wide beat, and a LUT for each bit that a vector's end may leave to be cleared."""
         bits = self.i_beats.shape.width * self.i_beats.lanes
-        control = self.parts.bit_length() + self.o_beats.per_vector.bit_length()
+        whole = self.final_parts == self.parts
+        control = self.parts.bit_length() + (1 if whole else self.o_beats.per_vector.bit_length())
         cleared = bits * (self.parts - self.final_parts)
         return Cost(cleared + self.parts + 2 * control, bits * self.parts + control, 0, 0, self.i_beats.per_frame)
 

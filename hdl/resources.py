@@ -6,10 +6,14 @@ libraries, and so do we. A LUT here is a LUT's site, and LUT RAM takes some too;
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import numpy as np
+
 from lutwright.frontend.device import Family
+from lutwright.frontend.ir import Array
 
 MUX = 0.5  # Yosys' cost of a data bit of every further row of blocks, and of every one's write enable
 
@@ -95,23 +99,22 @@ def in_blocks(depth: int, width: int, family: Family) -> Usage | None:
     return Usage(brams=-(-cells * halves // 2)) + selected(deep, width, family)
 
 
-def column(depth: int, family: Family) -> float:
-    """LUTs of a random bit of a table."""
+def in_luts(depth: int, columns: int, family: Family) -> Usage:
+    """A table of so many different random columns in LUTs, read into a register: of many, some share what they select.
+
+    On xc7 multiplexers beside the LUTs choose between them.
+    """
     in_lut = 1 << LUT_INPUTS[family]
-    if depth <= in_lut:
-        return 1
-    return max(1.0, 0.145 * depth - 0.6) if in_lut == 16 else depth / 15
+    each: float = -(-depth // in_lut)
+    if in_lut == 16 and depth > in_lut:
+        each = (0.145 * depth - 0.6) * max(0.5, 1 - 0.08 * math.log2(max(columns, 32) / 32))
+    return Usage(columns * each, columns)
 
 
-def rom(depth: int, width: int, family: Family) -> Usage:
-    """A table of random contents, read into a register."""
-    if width == 0:
-        return Usage()
-    held = in_blocks(depth, width, family)
-    if held is not None:
-        return held
-    columns = min(width, 1 << depth)
-    return Usage(columns * column(depth, family), columns)
+def distinct(bits: Array) -> int:
+    """How many columns of [words, columns] bits vary, and are not equal to another or to its complement."""
+    columns = np.packbits(bits ^ bits[:1], axis=0).T
+    return len({column.tobytes() for column in columns} - {bytes(columns.shape[1])})
 
 
 def ram(depth: int, width: int, family: Family) -> Usage:

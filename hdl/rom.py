@@ -6,12 +6,13 @@ from collections.abc import Iterable, Sequence
 from functools import reduce
 from operator import or_
 
+import numpy as np
 from amaranth import Const, Module, Value, unsigned
 from amaranth.lib.memory import Memory
 
 from lutwright.frontend.device import Device
 from lutwright.hdl.engines.base import Cost
-from lutwright.hdl.resources import BLOCKS, column, in_blocks
+from lutwright.hdl.resources import BLOCKS, distinct, in_blocks, in_luts
 
 
 def concatenated(values: Iterable[int], width: int) -> int:
@@ -36,9 +37,9 @@ def varying(words: Sequence[int]) -> int:
 
 def columns(words: Sequence[int]) -> int:
     """How many of those bits are not equal to another or to its complement in all words."""
-    width = varying(words).bit_length()
-    different = set(zip(*(format(word ^ words[0], f"0{width}b") for word in words), strict=True)) if width else set()
-    return len(different - {("0",) * len(words)})
+    width = max(1, varying(words).bit_length())
+    digits = "".join(format(word ^ words[0], f"0{width}b") for word in words)
+    return distinct(np.frombuffer(digits.encode(), np.uint8).reshape(-1, width) & 1)
 
 
 def may_be_blocks(words: Sequence[int]) -> bool:
@@ -62,5 +63,5 @@ def rom_cost(words: Sequence[int], device: Device) -> Cost:
     held = in_blocks(depth, free.bit_count(), family)
     if held is not None:
         return Cost(round(held.luts), round(held.ffs), held.brams, 0, 0)
-    distinct = columns(words)
-    return Cost(round(distinct * column(depth, family)), distinct, 0, 0, 0)
+    logic = in_luts(depth, columns(words), family)
+    return Cost(round(logic.luts), round(logic.ffs), 0, 0, 0)

@@ -73,6 +73,7 @@ class ThresholdUnit(Unit):
         self.stairs = Staircase(node, x)
         self.used = min(lanes, x.channels)
         self.folds = self.i_beats.per_vector
+        self.pads = self.folds * self.used - x.channels
         self.rows = self.folds if len(self.stairs.levels) > 1 else 1
         stages, width = range(self.stairs.stages), self.i_beats.shape.width
         first = (width + self.stairs.flipped) * self.used
@@ -116,9 +117,10 @@ class ThresholdUnit(Unit):
     def cost(self, device: Device) -> Cost:
         """A LUT a bit of each compare, and the memories."""
         width, bits, used, stages = self.i_beats.shape.width, self.stairs.width, self.used, self.stairs.stages
-        folds = (self.folds - 1).bit_length()
+        folds = (self.folds - 1).bit_length() if self.rows > 1 or self.pads else 0
         compare = 1 if (self.stairs.levels == -1).all() else stages * (width + 1)  # of a sign there is none
-        total = Cost(compare * used + 3 * folds + 6, bits * used + folds + 6, 0, 0, self.i_beats.per_frame)
+        control = 3 * folds + (6 if folds else 1)
+        total = Cost(compare * used + control, bits * used + control - 2 * folds, 0, 0, self.i_beats.per_frame)
         total += rom_cost(self.first_words(), device)
         for stage in range(stages):
             levels = (width if stage else width + self.stairs.flipped) * used
@@ -202,10 +204,9 @@ class ThresholdUnit(Unit):
             hold()
             inverts = [bit.replicate(stairs.width) for bit in word[stairs.width * self.used :]]
             results = [word.word_select(lane, stairs.width) + (counts[lane] ^ inverts[lane]) for lane in lanes]
-        pads = self.folds * self.used - self.i_beats.type.channels
         with m.If(advance):
             m.d.sync += [self.o.valid.eq(flow["valid"]), self.o.payload.last.eq(flow["last"])]
             for lane, result in enumerate(results):
-                padded = flow["tail"] if lane >= self.used - pads else Const(0, 1)
+                padded = flow["tail"] if lane >= self.used - self.pads else Const(0, 1)
                 m.d.sync += self.o.payload.data[lane].eq(Mux(padded, 0, result[: stairs.width]))
         return m

@@ -13,7 +13,7 @@ from lutwright.hdl.arith import LEVELS_PER_REGISTER, tree
 from lutwright.hdl.engines.base import Cost
 from lutwright.hdl.engines.folded import IN_LUTS, FoldedDense
 from lutwright.hdl.engines.spatial_dense import SpatialDense
-from lutwright.hdl.resources import Usage, ram, rom, selected
+from lutwright.hdl.resources import Usage, distinct, in_blocks, in_luts, ram, selected
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def accumulators(dense: FoldedDense, family: Family) -> Usage:
     late = varying(dense.start_folds) * dense.restarts  # registers that are 0 after a first beat
     if dense.folds <= IN_LUTS[family]:
         return usage + Usage(ffs=min(late, 1 << dense.folds))
-    return usage + rom(dense.folds, varying(dense.start_folds), family) + Usage(ffs=late)
+    return usage + table(dense.start_folds, dense.width, family) + Usage(ffs=late)
 
 
 def control(dense: FoldedDense, family: Family) -> Usage:
@@ -65,18 +65,32 @@ def control(dense: FoldedDense, family: Family) -> Usage:
     return Usage(COUNTER[family] * counters, registers)
 
 
-EXACT = 1 << 18  # weights up to which single bits of their memory are looked at: in larger ones all vary
+EXACT = 1 << 18  # weights up to which the bits of their memory are looked at: in larger ones all vary
 
 
-def varying(folds: Array) -> int:
-    """How many bits of a memory are not the same in all its words, which alone take room.
+def varying(numbers: Array) -> int:
+    """How many bits of a memory are not the same in all its words, which alone take room. numbers: [words, lanes]."""
+    return int(np.bitwise_count(np.bitwise_or.reduce(numbers) ^ np.bitwise_and.reduce(numbers)).sum())
 
-    folds: [folds, lanes] or [folds, PE, SF, lanes of a row]; a word is a fold of both.
-    """
-    ones, all_ones = np.bitwise_or.reduce(folds), np.bitwise_and.reduce(folds)
-    if folds.ndim == 4:
-        ones, all_ones = np.bitwise_or.reduce(ones, axis=1), np.bitwise_and.reduce(all_ones, axis=1)
-    return int(np.bitwise_count(ones ^ all_ones).sum())
+
+def table(numbers: Array, width: int, family: Family) -> Usage:
+    """A memory of [words, lanes] numbers of so many bits, read into a register; in LUTs, equal columns are one."""
+    held = in_blocks(len(numbers), varying(numbers), family)
+    if held is not None:
+        return held
+    bits = (numbers[..., np.newaxis] >> np.arange(width)).astype(np.uint8) & 1
+    return in_luts(len(numbers), distinct(bits.reshape(len(numbers), -1)), family)
+
+
+def weights(dense: FoldedDense, family: Family) -> Usage:
+    """The memory of the weights."""
+    words = dense.folds * dense.sf
+    if words == 1:
+        return Usage()
+    if dense.own_codes.size <= EXACT:
+        return table(dense.code_folds().swapaxes(1, 2).reshape(words, -1), dense.weight_bits, family)
+    width = dense.pe * dense.per_row * dense.weight_bits
+    return in_blocks(words, width, family) or in_luts(words, width, family)
 
 
 def folded_cost(dense: FoldedDense, family: Family) -> Cost:
@@ -86,9 +100,7 @@ def folded_cost(dense: FoldedDense, family: Family) -> Cost:
     usage += lanes.usage(dense.node, weighed, dense.pe, dense.per_row, dense.parallel, family, words == 1)
     usage += accumulators(dense, family) + Usage(ffs=dense.simd * weighed.width)
     usage += Usage(selected(dense.planes, dense.simd, family).luts)
-    few = dense.own_codes.size <= EXACT
-    width = varying(dense.code_folds()) if few else dense.pe * dense.per_row * dense.weight_bits
-    usage += rom(words, width, family)
+    usage += weights(dense, family)
     if dense.replay:
         usage += ram(2 << (dense.sf - 1).bit_length(), dense.simd * x.width, family)
     cycles = x.vectors * words * dense.planes
