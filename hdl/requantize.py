@@ -88,11 +88,10 @@ class RequantizeUnit(Unit):
         """In each lane a multiplier, rows of adders and a clip; the constants, the corrections; a counter of folds."""
         form, used = self.form, self.used
         words, folds = self.words(), (self.i_beats.per_vector - 1).bit_length()
-        if len(words) == 1:
-            constants = zip(self.by_fold(form.factor)[0].tolist(), self.by_fold(form.term)[0].tolist(), strict=True)
-            lanes = [self._lane(device, factor, term) for factor, term in constants]
-        else:
-            lanes = [self._lane(device)] * used
+        lanes = [
+            self._lane(device, factors[0] if len(set(factors)) == 1 else None, int(np.bitwise_or.reduce(terms)))
+            for factors, terms in zip(self.by_fold(form.factor).T.tolist(), self.by_fold(form.term).T, strict=True)
+        ]
         luts, ffs, dsps = (sum(parts) for parts in zip(*lanes, strict=True))
         # Bits of constants that are alike in all folds are alike in all registers behind them too.
         split = used * self.factors.width
@@ -111,7 +110,10 @@ class RequantizeUnit(Unit):
         return sum((_sparse_cost(table, device) for table in self.tables), total + rom_cost(words, device))
 
     def _lane(self, device: Device, factor: int | None = None, term: int = 0) -> tuple[float, int, int]:
-        """LUTs, registers and multiplier blocks of a lane without its constants; or of one with a constant factor."""
+        """LUTs, registers and multiplier blocks of a lane without its constants, or of one with the same factor always.
+
+        `term`: whose last zeros all its terms have.
+        """
         form, (x, bits) = self.form, self.product.operands(factor)
         if factor == 0:  # and so is all behind it
             return 0, 0, 0
