@@ -84,7 +84,7 @@ def _joins(network: Network, queue: Placed) -> bool:
 
 
 def _reaches(search: Search, name: str, interval: int) -> bool:
-    other = Search(search.graph, DEVICES[name], search.engines, search.folds, search.reserve)
+    other = Search(search.model, DEVICES[name], search.engines, search.folds, search.reserve)
     solution = other.solve(max(1, interval))
     return solution is not None and solution.fits()
 

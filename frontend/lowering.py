@@ -40,6 +40,13 @@ def lower(graph: Graph, engines: Mapping[str, str] | None = None) -> Graph:
     return verify(each(graph, rewrite))
 
 
+def restored(graph: Graph, convs: Mapping[str, Conv]) -> Graph:
+    """The same function, with some Convs in place of the Unfold and the Dense that they have become."""
+    windows = {graph[name].inputs[0] for name in convs}
+    nodes = (convs.get(node.name, node) for node in graph if node.name not in windows)
+    return verify(Graph(tuple(nodes), graph.output))
+
+
 def margins(graph: Graph) -> Graph:
     """The same function, for hardware: a Dense that is read by one threshold a channel alone gives y - threshold.
 

@@ -14,10 +14,7 @@ from dataclasses import replace
 from lutwright.errors import OptionError, PlanError
 from lutwright.frontend.device import DEVICES, Device
 from lutwright.frontend.explain import explain
-from lutwright.frontend.hardware import refusal
 from lutwright.frontend.ir import Graph
-from lutwright.frontend.lowering import lower
-from lutwright.frontend.nodes import Dense
 from lutwright.frontend.planning import Fps, Goal, Latency, Plan, Smallest
 from lutwright.frontend.search import Room, Search, Solution, amounts
 from lutwright.hdl.engines.base import Cost, Folding
@@ -50,13 +47,6 @@ def plan(
     `engines` and `folds` pin nodes; `clock_mhz` turns frames a second into cycles; `board` reserves what the host link
     needs. PlanError says what is impossible, by which resource, and what would do.
     """
-    graph = lower(graph, engines)
-    refusals = [refusal(node, *graph.types(node)) for node in graph if not isinstance(node, Dense)]
-    if lacking := [reason for reason in refusals if reason]:
-        raise PlanError(
-            f"every node of the network must have hardware: {'; '.join(lacking)}. The golden model computes them all: "
-            "use `simulate --with golden`"
-        )
     reserve = HOST_LINK if board else Cost(0, 0, 0, 0, 0)
     search = Search(graph, device, engines or {}, folds or {}, reserve)
     candidates = search.candidates()
@@ -64,7 +54,7 @@ def plan(
     for share in SLACK:
         chosen = _choice(search, candidates, goal, clock_mhz, share)
         while chosen is not None:
-            tried = Network(graph, chosen.plan)
+            tried = Network(chosen.graph, chosen.plan)
             if not search.fits(tried.cost):
                 break
             if bursts := _bursts(search, chosen, tried, goal):
@@ -102,8 +92,8 @@ def _evened(
     """
     reached = goal is not None and _reached(network, goal, clock_mhz)
     if not reached and network.timing().interval > network.cost.cycles:
-        made = sized(search.graph, chosen.bare, even=True)
-        evened = Network(search.graph, made)
+        made = sized(chosen.graph, chosen.bare, even=True)
+        evened = Network(chosen.graph, made)
         if search.fits(evened.cost) and evened.timing().interval < network.timing().interval:
             return made, evened
     return chosen.plan, network
@@ -202,7 +192,7 @@ def _too_big(search: Search, cost: Cost | None) -> str:
     for other in DEVICES.values():
         if other.luts is None or other is search.device:
             continue
-        tried = Search(search.graph, other, search.engines, search.folds, search.reserve)
+        tried = Search(search.model, other, search.engines, search.folds, search.reserve)
         solution = tried.solve(tried.longest)
         if solution is not None and solution.fits():
             larger.append(other.name)

@@ -8,30 +8,28 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from lutwright.errors import PlanError
 from lutwright.frontend.device import Device
+from lutwright.frontend.hardware import refusal
 from lutwright.frontend.ir import Graph, Node, Type
-from lutwright.frontend.lowering import WINOGRAD, takes_conv
-from lutwright.frontend.nodes import Concat, Conv, Dense, Embedding, Pool, Unfold
+from lutwright.frontend.lowering import WINOGRAD, lower, restored, takes_conv
+from lutwright.frontend.nodes import Concat, Conv, Dense, Unfold
+from lutwright.frontend.options import Option, Ways, check_pins, lanes_out
 from lutwright.frontend.planning import NodePlan, Plan
 from lutwright.hdl.assembly import origin, work
 from lutwright.hdl.beats import Beats
 from lutwright.hdl.branch import concat_lanes
 from lutwright.hdl.cost import adapter_cost, unit_cost
-from lutwright.hdl.depthwise import depthwise_cost, grouped, in_bursts
 from lutwright.hdl.engines.base import Cost, Folding
 from lutwright.hdl.engines.foldings import useful_parts
-from lutwright.hdl.engines.registry import engines
-from lutwright.hdl.line_window import PARALLEL
-from lutwright.hdl.moves import Move, move_lanes
 from lutwright.hdl.network import Network
 from lutwright.hdl.sizing import sized
 from lutwright.hdl.units import units
-from lutwright.hdl.winograd.engine import ENGINES, foldings, winograd_cost
+from lutwright.hdl.winograd.method import no_tiles
 
 FILL = 0.85  # LUTs and FFs that place and route can be expected to fill
 XC7 = Cost(50_000, 100_000, 75, 120, 0)  # xc7 is for synthesis only: planned as for a middling part
@@ -57,46 +55,47 @@ class Room:
         }
 
 
-@dataclass(frozen=True)
-class Option:
-    """One way to build a node, which takes so many lanes."""
-
-    engine: str
-    folding: Folding
-    lanes: int
-    cost: Cost
-
-
 @dataclass
 class Search:
-    """The options of every node of a graph on a device, and the cheapest choice for a target interval."""
+    """The options of every node of a graph on a device, and the cheapest choice for a target interval.
 
-    graph: Graph
+    A Conv is searched as the Unfold and the Dense that it becomes. Where an engine takes it as it is, that is an option
+    of the Dense, and the Unfold has one to pass its input on. PlanError if a node has no hardware.
+    """
+
+    model: Graph
     device: Device
     engines: Mapping[str, str]
     folds: Mapping[str, Folding]
     reserve: Cost
+    graph: Graph = field(init=False)
     steps: tuple[Node, ...] = field(init=False)
     options: dict[str, list[Option]] = field(init=False)
+    convs: dict[str, Conv] = field(init=False)
 
     def __post_init__(self) -> None:
+        self.graph = lower(self.model, self.engines)
+        refusals = [refusal(node, *self.graph.types(node)) for node in self.graph if not isinstance(node, Dense)]
+        if lacking := [reason for reason in refusals if reason]:
+            raise PlanError(
+                f"every node of the network must have hardware: {'; '.join(lacking)}. The golden model computes them "
+                "all: use `simulate --with golden`"
+            )
         self.steps = work(self.graph)
         self.readers = Counter(origin(self.graph, name) for node in self.steps for name in node.inputs)
-        _check_pins(self.graph, self.steps, self.engines, self.folds)
-        self.options = {}
-        for node in self.steps:
-            if isinstance(node, Conv) and takes_conv(self.engines.get(node.name, "")):
-                self.options[node.name] = self._tiles(node, *self.graph.types(node))
-            elif isinstance(node, Dense | Conv):
-                self.options[node.name] = self._options(node, *self.graph.types(node))
-            elif isinstance(node, Unfold | Pool):
-                self.options[node.name] = self._windows(node, *self.graph.types(node))
-            elif isinstance(node, Move):
-                self.options[node.name] = self._moves(node, *self.graph.types(node))
-            elif isinstance(node, Embedding):
-                self.options[node.name] = self._embeddings(node, *self.graph.types(node))
-            else:
-                self._check_fold(node, self.graph.types(node)[0])
+        check_pins(self.graph, self.steps, self.engines, self.folds)
+        ways = Ways(self.device, self.engines, self.folds)
+        found = {node.name: ways.options(node, self.graph.types(node)[0]) for node in self.steps}
+        self.options = {name: options for name, options in found.items() if options is not None}
+        self.convs = {node.name: node for node in self.model if isinstance(node, Conv) and self._free(node)}
+        for name, node in self.convs.items():
+            self.options[name] = [*self.options[name], *ways.tiles(node, self.model.types(node)[0])]
+        self.windows = {self.graph[name].inputs[0] for name in self.convs}
+
+    def _free(self, node: Conv) -> bool:
+        """Whether an engine may take it as it is, and no pin says otherwise."""
+        names = {node.name, *self.graph[node.name].inputs}
+        return no_tiles(node) is None and not names & (self.engines.keys() | self.folds.keys())
 
     @property
     def limits(self) -> dict[str, float]:
@@ -118,111 +117,6 @@ class Search:
     def fits(self, cost: Cost, room: Room | None = None) -> bool:
         """Whether no resource is overdrawn."""
         return max(self.shares(cost, room).values()) <= 1
-
-    def _options(self, node: Dense | Conv, x: Type) -> list[Option]:
-        """The engines'; of a depthwise Conv those for the Dense that it unfolds to, and its own component's."""
-        pinned, fold = self.engines.get(node.name), self.folds.get(node.name)
-        found: list[Option] = []
-        reasons: list[str] = []
-        dense, under = (node, x) if isinstance(node, Dense) else grouped(node, x)
-        if isinstance(node, Conv):
-            for name in units(node, x):
-                if pinned in (None, name) and (fold is None or fold.pe == fold.simd):
-                    lanes = useful_parts(x.channels) if fold is None else [fold.simd]
-                    found += self._equal(node, x, name, lanes)
-                elif pinned in (None, name):
-                    reasons.append(f"{name}: must have as many lanes out as in, not {fold}")
-        for name, engine in engines().items():
-            if pinned not in (None, name):
-                continue
-            if reason := engine.supports(dense, under, self.device):
-                reasons.append(f"{name}: {reason}")
-                continue
-            try:
-                for folding in [fold] if fold is not None else engine.foldings(dense, under):
-                    if isinstance(node, Conv) and fold is None and in_bursts(node, folding):
-                        continue
-                    if isinstance(node, Dense):
-                        found.append(Option(name, folding, folding.simd, engine.cost(node, x, folding, self.device)))
-                    else:
-                        found.append(Option(name, folding, *depthwise_cost(node, x, engine, folding, self.device)))
-            except PlanError as error:  # the pinned folding is not one of this engine's
-                reasons.append(f"{name}: {error}")
-        if not found:
-            raise PlanError(
-                f"no engine can build '{node.name}': {'; '.join(reasons) or 'none is installed'}. "
-                "Change --engine or --fold, or the model"
-            )
-        return found
-
-    def _equal(self, node: Node, x: Type, name: str, lanes: Iterable[int]) -> list[Option]:
-        """A component with as many lanes out as in."""
-        return [Option(name, Folding(n, n), n, unit_cost(node, (x,), n, self.device, name)) for n in lanes]
-
-    def _windows(self, node: Unfold | Pool, x: Type) -> list[Option]:
-        """As many lanes out as in, those of an Unfold divide a group; or, of a parallel one, those of some groups."""
-        fold, pinned = self.folds.get(node.name), self.engines.get(node.name)
-        lanes = useful_parts(x.channels) if fold is None else [fold.simd] if fold.pe == fold.simd else []
-        groups = node.groups if isinstance(node, Unfold) else 1
-        if isinstance(node, Unfold):
-            lanes = [count for count in lanes if x.channels // groups % count == 0]
-        parts = [part for part in range(groups, 0, -1) if groups % part == 0]  # of a vector, of some groups each
-        whole = [Folding(node.type.channels // part, x.channels // part) for part in parts]
-        found = list[Option]()
-        for name in units(node, x):
-            if pinned not in (None, name):
-                continue
-            if name == PARALLEL:
-                foldings = [folding for folding in whole if fold in (None, folding)]
-                costs = (unit_cost(node, (x,), folding.simd, self.device, name) for folding in foldings)
-                found += [Option(name, f, f.simd, cost) for f, cost in zip(foldings, costs, strict=True)]
-            else:
-                found += self._equal(node, x, name, lanes)
-        if not found:
-            more = ""
-            if isinstance(node, Unfold):
-                more = (
-                    f", which divide its {x.channels // groups} channels, or be {' or '.join(map(str, whole))} with "
-                    f"--engine {node.name}={PARALLEL}"
-                )
-            raise PlanError(f"--fold {node.name} must have as many lanes out as in{more}, not {fold}")
-        return found
-
-    def _tiles(self, node: Conv, x: Type) -> list[Option]:
-        """A Conv that its pinned engine takes as it is, by any of the filters where the pin names none."""
-        pinned, fold = self.engines[node.name], self.folds.get(node.name)
-        return [
-            Option(name, each, each.simd, winograd_cost(node, x, name, each, self.device))
-            for name in (ENGINES if pinned == WINOGRAD else (pinned,))
-            for each in (foldings(node, name) if fold is None else (fold,))
-        ]
-
-    def _moves(self, node: Move, x: Type) -> list[Option]:
-        """As many lanes out as in, which keep beats whole."""
-        fold, possible = self.folds.get(node.name), move_lanes(node, x)
-        lanes = [count for count in useful_parts(x.channels) if count in possible] if fold is None else [fold.simd]
-        if fold is not None and (fold.pe != fold.simd or fold.simd not in possible):
-            raise PlanError(
-                f"--fold {node.name} must have as many lanes out as in, one of {possible}, which keep beats whole, "
-                f"not {fold}"
-            )
-        (name,) = units(node, x)
-        return self._equal(node, x, name, lanes)
-
-    def _embeddings(self, node: Embedding, x: Type) -> list[Option]:
-        """One index at a time, and any elements of its vector."""
-        fold = self.folds.get(node.name)
-        if fold is not None and fold.simd != 1:
-            raise PlanError(f"--fold {node.name} must take one index at a time, such as {fold.pe}x1, not {fold}")
-        lanes = useful_parts(node.type.channels) if fold is None else [fold.pe]
-        (name,) = units(node, x)
-        return [Option(name, Folding(n, 1), 1, unit_cost(node, (x,), n, self.device, name)) for n in lanes]
-
-    def _check_fold(self, node: Node, x: Type) -> None:
-        """PlanError if a node without options is pinned to give other lanes than its own."""
-        fold = self.folds.get(node.name)
-        if fold is not None and fold.pe != (pe := _lanes_out(node, x, fold.simd)):
-            raise PlanError(f"--fold {node.name} must give {pe} for {fold.simd} lanes, {pe}x{fold.simd}, not {fold}")
 
     def candidates(self) -> list[int]:
         """Every interval that some option has, ascending."""
@@ -267,27 +161,32 @@ class Search:
         for node in self.steps:
             sources = [origin(self.graph, name) for name in node.inputs]
             left.subtract(sources)
-            best: dict[tuple[int, ...], Path] = {}
-            steps: dict[tuple[int, ...], list[Step]] = {}  # by the lanes of the inputs
+            best: dict[tuple[tuple[int, int], ...], Path] = {}
+            steps: dict[tuple[tuple[int, int], ...], list[Step]] = {}  # by the forms of the inputs
             for path in paths:
                 beats = [path.streams.get(source) for source in sources]
-                lanes = tuple(stream.lanes if stream else 0 for stream in beats)
-                if lanes not in steps:
+                form = tuple(_form(stream) for stream in beats)
+                if form not in steps:
                     fitting = self._fitting(node, beats, interval, price, limits)
                     joined = (self._join(node, beats, option) for option in fitting)
-                    steps[lanes] = [step for step in joined if step.cost.cycles <= interval]
-                for step in steps[lanes]:
+                    steps[form] = [step for step in joined if step.cost.cycles <= interval]
+                for step in steps[form]:
                     option = step.option
                     # The network's input has the lanes of the first node that takes it.
                     first = {} if path.steps else {sources[0]: Beats(self.graph.types(node)[0], option.lanes)}
-                    streams = {**path.streams, **first, node.name: Beats(node.type, option.folding.pe)}
+                    kind = self.graph.types(node)[0] if _passes(node, option) else node.type
+                    streams = {**path.streams, **first, node.name: Beats(kind, option.folding.pe)}
                     open_ = {name: beats for name, beats in streams.items() if left[name] or name == node.name}
-                    key = tuple(beats.lanes for beats in open_.values())
+                    key = tuple(_form(stream) for stream in open_.values())
                     found = Path(path.weight + price(step.cost), open_, (*path.steps, step))
                     if key not in best or found.weight < best[key].weight:
                         best[key] = found
-            paths = sorted(best.values(), key=lambda path: path.weight)[:BEAM]
-        return Solution(self, paths[0].steps) if paths else None
+            ordered = sorted(best.values(), key=lambda path: path.weight)
+            passing = [path for path in ordered if path.streams[node.name].type != node.type]
+            paths = [path for path in ordered if path.streams[node.name].type == node.type][:BEAM] + passing[:BEAM]
+        if not paths:
+            return None
+        return Solution(self, tuple(step for step in paths[0].steps if not _passes(step.node, step.option)))
 
     def _fitting(
         self,
@@ -297,12 +196,16 @@ class Search:
         price: Callable[[Cost], float],
         limits: Mapping[str, float],
     ) -> Sequence[Option]:
-        if node.name in self.options:
-            fast = [option for option in self.options[node.name] if option.cost.cycles <= interval]
-            fast = [option for option in fast if _within(option.cost, limits)] or fast
-            return sorted(fast, key=lambda option: price(option.cost))[:BEAM]
         inputs = self.graph.types(node)
         x = inputs[0]
+        if node.name in self.options:
+            fast = [option for option in self.options[node.name] if option.cost.cycles <= interval]
+            if node.name in self.convs:
+                passed = beats[0] is not None and beats[0].type != x
+                fast = [option for option in fast if takes_conv(option.engine) is passed]
+            fast = [option for option in fast if _within(option.cost, limits)] or fast
+            best = sorted(fast, key=lambda option: price(option.cost))[:BEAM]
+            return [*best, *_passing(x, beats[0])] if node.name in self.windows else best
         # As many lanes as an input has; the first node takes as many as it needs to be done in time.
         needed = min(x.channels, -(-x.size // interval))
         lanes = {needed if stream is None else stream.lanes for stream in beats}
@@ -320,20 +223,32 @@ class Search:
             Option(name, Folding(pe, count), count, unit_cost(node, inputs, count, self.device, name))
             for name in names
             for count in sorted(lanes)
-            for pe in (_lanes_out(node, x, count),)
+            for pe in (lanes_out(node, x, count),)
         ]
 
     def _join(self, node: Node, beats: Sequence[Beats | None], option: Option) -> Step:
         cost = option.cost
-        for x, source in zip(self.graph.types(node), beats, strict=True):
+        graph = self.model if node.name in self.convs and takes_conv(option.engine) else self.graph
+        for x, source in zip(graph.types(graph[node.name]), beats, strict=True):
             target = Beats(x, option.lanes)
             cost += Cost(0, 0, 0, 0, target.per_frame) if source is None else adapter_cost(source, target, self.device)
         return Step(node, option, cost)
 
 
-def _lanes_out(node: Node, x: Type, lanes: int) -> int:
-    """Those of a node without options: as many as it takes; of one channel, one."""
-    return 1 if node.type.channels == 1 and x.channels > 1 else lanes
+def _passing(x: Type, stream: Beats | None) -> list[Option]:
+    """How a window passes its input on, at the lanes of its stream; at any of the network's input."""
+    lanes = useful_parts(x.channels) if stream is None else [stream.lanes]
+    return [Option(WINOGRAD, Folding(count, count), count, Cost(0, 0, 0, 0, 0)) for count in lanes]
+
+
+def _passes(node: Node, option: Option) -> bool:
+    """Whether the node is a window that passes its input on."""
+    return isinstance(node, Unfold) and option.engine == WINOGRAD
+
+
+def _form(stream: Beats | None) -> tuple[int, int]:
+    """What streams of the same elements differ in."""
+    return (stream.lanes, stream.type.channels) if stream else (0, 0)
 
 
 def _within(cost: Cost, limits: Mapping[str, float]) -> bool:
@@ -384,6 +299,13 @@ class Solution:
     def nodes(self) -> dict[str, NodePlan]:
         return {step.node.name: NodePlan(step.option.engine, step.option.folding) for step in self.steps}
 
+    @cached_property
+    def graph(self) -> Graph:
+        """What the plan is for: the searched one, with each Conv that an engine takes."""
+        taken = {step.node.name for step in self.steps if takes_conv(step.option.engine)}
+        convs = {name: node for name, node in self.search.convs.items() if name in taken}
+        return restored(self.search.graph, convs) if convs else self.search.graph
+
     @property
     def bare(self) -> Plan:
         """The plan of this choice, without any queues."""
@@ -392,37 +314,13 @@ class Solution:
     @cached_property
     def plan(self) -> Plan:
         """The same with the queues where streams meet."""
-        return sized(self.search.graph, self.bare)
+        return sized(self.graph, self.bare)
 
     @cached_property
     def latency(self) -> int:
         """Cycles from the first beat in to the last beat out, exactly."""
-        return Network(self.search.graph, self.plan).timing().latency
+        return Network(self.graph, self.plan).timing().latency
 
     @property
     def bottleneck(self) -> Step:
         return max(self.steps, key=lambda step: step.cost.cycles)
-
-
-def _check_pins(graph: Graph, steps: Sequence[Node], names: Mapping[str, str], folds: Mapping[str, Folding]) -> None:
-    nodes = {node.name: (node, graph.types(node)[0]) for node in steps}
-    for option, pins in (("--engine", names), ("--fold", folds)):
-        for name in pins:
-            if name not in nodes:
-                raise PlanError(f"{option} must name a node of the network, not '{name}'. They are {', '.join(nodes)}")
-    for name, engine in names.items():
-        node, x = nodes[name]
-        known = () if isinstance(node, Dense) else units(node, x)
-        known += tuple(engines()) if isinstance(node, Dense | Conv) else ()
-        if engine not in known:
-            raise PlanError(f"the engine of '{name}' must be one of {', '.join(known)}, not '{engine}'")
-    for name, fold in folds.items():
-        node, x = nodes[name]
-        columns, simd = x.channels, "input channels"
-        if isinstance(node, Conv):
-            columns, simd = columns * math.prod(node.window.kernel), "those under the kernel"
-        if not (1 <= fold.pe <= node.type.channels and 1 <= fold.simd <= columns):
-            raise PlanError(
-                f"--fold {name} must lie between 1x1 and {node.type.channels}x{columns}, not {fold}: "
-                f"PE are output channels, SIMD {simd}"
-            )

@@ -22,7 +22,7 @@ from lutwright.hdl.rom import concatenated, rom, rom_cost
 from lutwright.hdl.timetable import NO_NEED, Timetable
 from lutwright.hdl.tokens import Stages, schedule
 from lutwright.hdl.unit import Unit
-from lutwright.hdl.window import WHOLE_MEMORY
+from lutwright.hdl.window import WHOLE_MEMORY, added
 
 BESIDE_CARRIES = 0.6  # of the LUTs of counters, on devices where carries take no place of their own
 
@@ -91,8 +91,8 @@ class Reorder(Unit):
 
     @property
     def span(self) -> Shape:
-        """What holds how many beats of a frame were taken, also of the next one or before its start."""
-        return signed((self.i_beats.per_frame + self.depth).bit_length() + 1)
+        """What holds how far the newest beat is ahead of a place, and the room that is left before it."""
+        return signed((2 * self.i_beats.per_frame + self.depth).bit_length() + 1)
 
     def jumps(self, index: int) -> Jumps:
         """How an axis steps."""
@@ -104,9 +104,8 @@ class Reorder(Unit):
     def cost(self, device: Device) -> Cost:
         """The buffer, the axes' memories, and counters of places and addresses."""
         usage = ram(self.depth, self.i_beats.bits - 1, device.family)
-        place, address = (self.i_beats.per_frame - 1).bit_length(), (self.depth - 1).bit_length()
         counters = sum((len(axis.places) - 1).bit_length() for axis in self.axes)
-        pointers = self.span.width + 3 * address + place * (1 if self.follows == len(self.axes) else 2)
+        pointers = 2 * self.span.width + 2 * (self.depth - 1).bit_length()
         control = 3 * (counters + pointers) * (BESIDE_CARRIES if device.family == "ice40" else 1)
         outside = any(not axis.inside.all() for axis in self.axes)
         luts = usage.luts + outside * self.o_beats.bits + control
@@ -118,25 +117,22 @@ class Reorder(Unit):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        frame, address_shape = self.i_beats.per_frame, range(self.depth)
-        written = Signal(self.span)  # beats of the frame that is given
-        place, lower = Signal(range(frame), init=self.origin), Signal(range(frame), init=self.lowest)
-        # Addresses are places modulo `depth`, from where their frame began.
-        start, address = (Signal(address_shape, init=self.origin % self.depth, name=n) for n in ("start", "address"))
-        step, done, outside, last, inside, end = (
-            Signal(name=name) for name in ("step", "done", "outside", "last", "inside", "end")
-        )
+        frame = self.i_beats.per_frame
+        # Whose sign says all: beats from the place to the newest, and how many more may come, both less one.
+        ahead = Signal(self.span, init=-self.origin - 1)
+        space = Signal(self.span, init=self.depth + self.lowest - 1)
+        address = Signal(range(self.depth), init=self.origin % self.depth)
+        step, outside, last, inside, end = (Signal(name=name) for name in ("step", "outside", "last", "inside", "end"))
         kind = self.i_beats.shape
         write, word = buffer(m, "store", self.i_beats.bits - 1, self.depth, address, step)
         parts = [word.word_select(lane, kind.width) for lane in range(self.used)]
         elements: list[Value] = [part.as_signed() if kind.signed else part for part in parts]
         steppers = self._steppers(m, step)
         m.d.comb += [
-            self.i.ready.eq(written - lower < self.depth),
+            self.i.ready.eq(space >= 0),
             inside.eq(reduce(and_, (stepper.inside for stepper in steppers), Const(1, 1))),
-            step.eq((~inside | (place < written)) & (~self.o.valid | self.o.ready)),
+            step.eq((~inside | (ahead >= 0)) & (~self.o.valid | self.o.ready)),
             end.eq(reduce(and_, (stepper.last for stepper in steppers), Const(1, 1))),
-            done.eq(step & end),
             write.data.eq(self.i.payload.data.as_value()),
             write.en.eq(self.i.valid & self.i.ready),
         ]
@@ -144,28 +140,29 @@ class Reorder(Unit):
             m.d.sync += self.o.valid.eq(0)
         with m.If(step):
             m.d.sync += [self.o.valid.eq(1), outside.eq(~inside), last.eq(end)]
-        same, following = (Mux(write.en, count + 1, count) for count in (written, written - frame))
-        m.d.sync += written.eq(Mux(done, following, same))
         with m.If(write.en):
             m.d.sync += write.addr.eq(self._wrapped(write.addr + 1))
         fill = Const(self.fill, self.o_beats.shape)
         m.d.comb += self.o.payload.last.eq(last)
         m.d.comb += [self.o.payload.data[k].eq(Mux(outside, fill, element)) for k, element in enumerate(elements)]
 
-        changes = [Signal(self.span, name=n) for n in ("place_by", "address_by", "lower_by")]
-        for index, stepper in enumerate(steppers):  # the innermost that is not at its end steps
-            with m.If(~stepper.last) if index == 0 else m.Elif(~stepper.last):
-                m.d.comb += [change.eq(value) for change, value in zip(changes, stepper.changes, strict=True)]
-        place_by, address_by, lower_by = changes
-        after = self._wrapped(start + frame % self.depth)
+        # By a step: that of the innermost axis that is not at its end, or on to the next frame's start.
+        back, followed = (sum(axis.span for axis in axes) for axes in (self.axes, self.axes[: self.follows]))
+        ahead_by, address_by, space_by = changes = [
+            Signal(self.span, name=n) for n in ("ahead_by", "address_by", "space_by")
+        ]
+        following: list[Value] = [
+            Const(value, self.span) for value in _changes(frame - back, frame - followed, self.depth)
+        ]
+        for stepper in reversed(steppers):
+            following = [Mux(stepper.last, *pair) for pair in zip(following, stepper.changes, strict=True)]
+        m.d.comb += [change.eq(value) for change, value in zip(changes, following, strict=True)]
+        m.d.sync += [
+            ahead.eq(added(ahead, Mux(step, ahead_by, 0), write.en)),
+            space.eq(added(space, Mux(step, space_by, -1), ~write.en)),
+        ]
         with m.If(step):
-            m.d.sync += [
-                place.eq(Mux(end, self.origin, place + place_by)),
-                lower.eq(Mux(end, self.lowest, lower + lower_by)),
-                address.eq(Mux(end, after, self._wrapped(address + address_by[: len(address)]))),
-            ]
-        with m.If(done):
-            m.d.sync += start.eq(after)
+            m.d.sync += address.eq(self._wrapped(address + address_by[: len(address)]))
         return m
 
     def _steppers(self, m: Module, step: Value) -> list[Stepper]:
@@ -199,7 +196,7 @@ class Rearrange(Reorder):
 
 @dataclass(frozen=True, eq=False)
 class Jumps:
-    """What place, address and `lower` change by when an axis advances and the inner ones go back to their start.
+    """What changes when an axis advances and the inner ones go back to their start.
 
     `back`, `back_lower`: how far those go back. `follows`: whether `lower` follows the axis. width: of a place.
     """
@@ -212,9 +209,8 @@ class Jumps:
     width: int
 
     def fields(self, jump: int) -> tuple[int, int, int]:
-        """Of place, address and `lower`, where the axis itself goes on by `jump`."""
-        place = jump - self.back
-        return place, place % self.depth, jump - self.back_lower if self.follows else 0
+        """Of what `_changes` says, where the axis itself goes on by `jump`."""
+        return _changes(jump - self.back, jump - self.back_lower if self.follows else 0, self.depth)
 
     def words(self) -> list[int]:
         """For each index of the axis: whether it is inside, then the changes at its end."""
@@ -225,10 +221,15 @@ class Jumps:
         return words
 
 
+def _changes(place: int, lower: int, depth: int) -> tuple[int, int, int]:
+    """Of what is ahead of the place, of its address, and of the room, less one, by a step without a new beat."""
+    return -place, place % depth, lower - 1
+
+
 class Stepper:
     """A counter along an axis, which advances where `advance` unless it is `last`, and then begins again.
 
-    inside: whether its index is; changes: those of place, address and `lower` by an advance.
+    inside: whether its index is; changes: those by an advance, as `_changes` says.
     """
 
     def __init__(self, m: Module, name: str, jumps: Jumps, advance: Value, fresh: Value) -> None:

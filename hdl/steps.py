@@ -117,57 +117,68 @@ def _settle(
 ) -> None:  # fmt: skip
     valid[0] = i_valid
     for k in range(len(kinds)):
-        kind, p, s, give = kinds[k], parameters[k], state[k], gives[k, 0]
+        kind, give = kinds[k], gives[k, 0]
         if kind == PIPELINE:
-            valid[give] = s[0] >= 1 << (p[0] - 1)
+            valid[give] = state[k, 0] >= 1 << (parameters[k, 0] - 1)
         elif kind in (SLICE, SERIALIZER):
-            valid[give] = s[0] > 0
+            valid[give] = state[k, 0] > 0
         elif kind == QUEUE:
-            valid[give] = s[1] > 0
+            valid[give] = state[k, 1] > 0
         elif kind in (PACKER, SCHEDULE):
-            valid[give] = s[2] > 0
+            valid[give] = state[k, 2] > 0
         elif kind == REPLAY:
-            valid[give] = ((s[0] >> s[2]) & 1) == 1 or (s[1] == s[2] and s[4] != s[3])
+            valid[give] = ((state[k, 0] >> state[k, 2]) & 1) == 1 or (
+                state[k, 1] == state[k, 2] and state[k, 4] != state[k, 3]
+            )
         elif kind == FORK:
-            for n in range(p[0]):
-                valid[gives[k, n]] = valid[takes[k, 0]] and ((s[0] >> n) & 1) == 0
+            for n in range(parameters[k, 0]):
+                valid[gives[k, n]] = valid[takes[k, 0]] and ((state[k, 0] >> n) & 1) == 0
         elif kind == JOIN:
             there = True
-            for n in range(p[0]):
+            for n in range(parameters[k, 0]):
                 there = there and valid[takes[k, n]]
             valid[give] = there
         else:
-            valid[give] = valid[takes[k, s[0]]]
+            valid[give] = valid[takes[k, state[k, 0]]]
     ready[output] = o_ready
     for k in range(len(kinds) - 1, -1, -1):
-        kind, p, s, take = kinds[k], parameters[k], state[k], takes[k, 0]
+        kind, take = kinds[k], takes[k, 0]
         accepted = ready[gives[k, 0]]
         if kind == PIPELINE:
-            ready[take] = (accepted or s[0] < 1 << (p[0] - 1)) and s[2] == 0 and s[3] == p[3] - 1
+            ready[take] = (
+                (accepted or state[k, 0] < 1 << (parameters[k, 0] - 1))
+                and state[k, 2] == 0
+                and state[k, 3] == parameters[k, 3] - 1
+            )
         elif kind == SLICE:
-            ready[take] = s[0] < 2
+            ready[take] = state[k, 0] < 2
         elif kind == QUEUE:
-            ready[take] = s[0] < p[0] - 1
+            ready[take] = state[k, 0] < parameters[k, 0] - 1
         elif kind == SERIALIZER:
-            ready[take] = s[0] == 0 or (s[0] == 1 and accepted)
+            ready[take] = state[k, 0] == 0 or (state[k, 0] == 1 and accepted)
         elif kind == PACKER:
-            ready[take] = accepted or s[2] == 0
+            ready[take] = accepted or state[k, 2] == 0
         elif kind == REPLAY:
-            ready[take] = ((s[0] >> s[1]) & 1) == 0
+            ready[take] = ((state[k, 0] >> state[k, 1]) & 1) == 0
         elif kind == SCHEDULE:
-            row = p[4] + s[3]
-            ready[take] = s[0] < tables[row] + tables[p[4] + tables[row + p[2]] + p[3] + s[1]] + p[0]
+            row = parameters[k, 4] + state[k, 3]
+            ready[take] = (
+                state[k, 0]
+                < tables[row]
+                + tables[parameters[k, 4] + tables[row + parameters[k, 2]] + parameters[k, 3] + state[k, 1]]
+                + parameters[k, 0]
+            )
         elif kind == FORK:
             every = True
-            for n in range(p[0]):
-                every = every and (ready[gives[k, n]] or ((s[0] >> n) & 1) == 1)
+            for n in range(parameters[k, 0]):
+                every = every and (ready[gives[k, n]] or ((state[k, 0] >> n) & 1) == 1)
             ready[take] = every
         elif kind == JOIN:
-            for n in range(p[0]):
+            for n in range(parameters[k, 0]):
                 ready[takes[k, n]] = accepted and valid[gives[k, 0]]
         else:
-            for n in range(p[0]):
-                ready[takes[k, n]] = accepted and n == s[0]
+            for n in range(parameters[k, 0]):
+                ready[takes[k, n]] = accepted and n == state[k, 0]
 
 
 @njit(cache=True)
@@ -176,94 +187,94 @@ def _tick(
 ) -> bool:
     moved = False
     for k in range(len(kinds)):
-        kind, p, s, take, give = kinds[k], parameters[k], state[k], takes[k, 0], gives[k, 0]
+        kind, take, give = kinds[k], takes[k, 0], gives[k, 0]
         taken, given = valid[take] and ready[take], valid[give] and ready[give]
         moved = moved or taken or given
         if kind == PIPELINE:
-            top = 1 << (p[0] - 1)
-            if s[2] > 0:
-                s[2] -= 1
+            top = 1 << (parameters[k, 0] - 1)
+            if state[k, 2] > 0:
+                state[k, 2] -= 1
             if given:
-                s[0] -= top
-            if s[0] < top:
-                s[0] <<= 1
-                if valid[take] and s[2] == 0:
-                    s[3] = (s[3] + 1) % p[3]
+                state[k, 0] -= top
+            if state[k, 0] < top:
+                state[k, 0] <<= 1
+                if valid[take] and state[k, 2] == 0:
+                    state[k, 3] = (state[k, 3] + 1) % parameters[k, 3]
                 if taken:
-                    s[1] += 1
-                    if s[1] == p[1]:
-                        s[1] = 0
-                        s[0] |= 1
+                    state[k, 1] += 1
+                    if state[k, 1] == parameters[k, 1]:
+                        state[k, 1] = 0
+                        state[k, 0] |= 1
         elif kind == SLICE:
-            s[0] += int(taken) - int(given)
+            state[k, 0] += int(taken) - int(given)
         elif kind == QUEUE:
             if given:
-                s[1] = 0
-            if s[0] > 0 and s[1] == 0:
-                s[1] = 1
-                s[0] -= 1
-            s[0] += int(taken)
-            peaks[k] = max(peaks[k], s[0] + s[1])
+                state[k, 1] = 0
+            if state[k, 0] > 0 and state[k, 1] == 0:
+                state[k, 1] = 1
+                state[k, 0] -= 1
+            state[k, 0] += int(taken)
+            peaks[k] = max(peaks[k], state[k, 0] + state[k, 1])
         elif kind == SERIALIZER:
-            s[0] -= int(given)
+            state[k, 0] -= int(given)
             if taken:
-                s[1] += 1
-                s[0] = p[1]
-                if s[1] == p[0]:
-                    s[1] = 0
-                    s[0] = p[2]
+                state[k, 1] += 1
+                state[k, 0] = parameters[k, 1]
+                if state[k, 1] == parameters[k, 0]:
+                    state[k, 1] = 0
+                    state[k, 0] = parameters[k, 2]
         elif kind == PACKER:
             if given:
-                s[2] = 0
+                state[k, 2] = 0
             if taken:
-                s[0] += 1
-                if s[0] == (p[2] if s[1] == p[0] - 1 else p[1]):
-                    s[0] = 0
-                    s[2] = 1
-                    s[1] = (s[1] + 1) % p[0]
+                state[k, 0] += 1
+                if state[k, 0] == (parameters[k, 2] if state[k, 1] == parameters[k, 0] - 1 else parameters[k, 1]):
+                    state[k, 0] = 0
+                    state[k, 2] = 1
+                    state[k, 1] = (state[k, 1] + 1) % parameters[k, 0]
         elif kind == REPLAY:
             if given:
-                s[4] += 1
-                if s[4] == p[0]:
-                    s[4] = 0
-                    s[5] += 1
-                    if s[5] == p[1]:
-                        s[0] &= ~(1 << s[2])
-                        s[5] = 0
-                        s[2] = 1 - s[2]
+                state[k, 4] += 1
+                if state[k, 4] == parameters[k, 0]:
+                    state[k, 4] = 0
+                    state[k, 5] += 1
+                    if state[k, 5] == parameters[k, 1]:
+                        state[k, 0] &= ~(1 << state[k, 2])
+                        state[k, 5] = 0
+                        state[k, 2] = 1 - state[k, 2]
             if taken:
-                s[3] += 1
-                if s[3] == p[0]:
-                    s[0] |= 1 << s[1]
-                    s[3] = 0
-                    s[1] = 1 - s[1]
+                state[k, 3] += 1
+                if state[k, 3] == parameters[k, 0]:
+                    state[k, 0] |= 1 << state[k, 1]
+                    state[k, 3] = 0
+                    state[k, 1] = 1 - state[k, 1]
         elif kind == SCHEDULE:
-            row = p[4] + s[3]
-            there = tables[row] + tables[p[4] + tables[row + p[2]] + s[1]] <= s[0]
-            step = there and (given or s[2] == 0)
+            row = parameters[k, 4] + state[k, 3]
+            there = tables[row] + tables[parameters[k, 4] + tables[row + parameters[k, 2]] + state[k, 1]] <= state[k, 0]
+            step = there and (given or state[k, 2] == 0)
             if given:
-                s[2] = 0
+                state[k, 2] = 0
             if step:
-                s[2] = 1
-                s[1] += 1
-                if s[1] == p[3]:
-                    s[1] = 0
-                    s[3] += 1
-                    if s[3] == p[2]:
-                        s[3] = 0
-                        s[0] -= p[1]
-            s[0] += int(taken)
+                state[k, 2] = 1
+                state[k, 1] += 1
+                if state[k, 1] == parameters[k, 3]:
+                    state[k, 1] = 0
+                    state[k, 3] += 1
+                    if state[k, 3] == parameters[k, 2]:
+                        state[k, 3] = 0
+                        state[k, 0] -= parameters[k, 1]
+            state[k, 0] += int(taken)
         elif kind == FORK:
-            for n in range(p[0]):
+            for n in range(parameters[k, 0]):
                 if valid[gives[k, n]] and ready[gives[k, n]]:
-                    s[0] |= 1 << n
+                    state[k, 0] |= 1 << n
             if taken:
-                s[0] = 0
+                state[k, 0] = 0
         elif kind == TURNS and given:
-            s[1] += 1
-            if s[1] == tables[p[4] + s[0]]:
-                s[1] = 0
-                s[0] = (s[0] + 1) % p[0]
+            state[k, 1] += 1
+            if state[k, 1] == tables[parameters[k, 4] + state[k, 0]]:
+                state[k, 1] = 0
+                state[k, 0] = (state[k, 0] + 1) % parameters[k, 0]
     return moved
 
 

@@ -163,8 +163,8 @@ class SlidingWindow(WindowUnit):
         ]
         places, origins = self._place_moves(), self._origin_moves()
         m.d.sync += [
-            ahead.eq(_added(ahead, loops.chosen([-move for move in places], step), write.en)),
-            space.eq(_added(space, loops.chosen([move - 1 for move in origins], step, -1), ~write.en)),
+            ahead.eq(added(ahead, loops.chosen([-move for move in places], step), write.en)),
+            space.eq(added(space, loops.chosen([move - 1 for move in origins], step, -1), ~write.en)),
         ]
         with m.If(step):
             m.d.sync += address.eq(self._moved(address, [move % self.depth for move in places], loops))
@@ -249,7 +249,7 @@ class SlidingWindow(WindowUnit):
         m.d.comb += self.o.payload.last.eq(last)
 
 
-def _added(value: Signal, move: Value, one: Value) -> Value:
+def added(value: Signal, move: Value, one: Value) -> Value:
     """The sum of all three, by one adder."""
     return (Cat(Const(1, 1), value).as_signed() + Cat(one, move).as_signed()) >> 1
 

@@ -92,11 +92,10 @@ def design(path: Path, options: Options, progress: Progress, default_device: str
     chip, place, clock = target(options, default_device)
     progress("import")
     model = load(path, options.grid)
-    model = replace(model, graph=lower(model.graph, options.engines))
     if options.bound is not None:
         progress("bound the accumulators")
         samples = load_samples(options.bound)
-        model = replace(model, graph=bounded(model.graph, model.encode(samples.inputs)))
+        model = replace(model, graph=bounded(lower(model.graph, options.engines), model.encode(samples.inputs)))
     progress("plan")
     chosen = plan(
         model.graph, chip, options.goal, engines=options.engines, folds=options.folds, clock_mhz=clock,
