@@ -24,9 +24,12 @@ from lutwright.hdl.sizing import sized
 
 BUFFERED = "pool"  # a Pool with a buffer of its input, which evens bursts out
 HOST_LINK = Cost(700, 500, 3, 0, 0)
-# What a plan without a goal takes at most, the first that fits: a share of every resource, and LUTs, because place and
-# route takes a minute or two for 10,000 and many for more.
-COMFORT = (Room(0.6, 10_000), Room(0.7, 15_000), Room(0.8, 20_000), Room())
+# What a plan without a goal takes at most: a share of every resource, and LUTs, because place and route takes a minute
+# or two for 10,000 and many for more. A larger room has to make LUTs times cycles less by WORTH.
+COMFORT = (Room(0.6, 10_000), Room(0.7, 15_000), Room(0.8, 20_000))
+WORTH = 1.5
+FULL = 0.8  # of a room's LUTs, from where on a larger one may help
+WAITS = 1.02  # of the slowest node's cycles, that an interval may take before queues are worth their while
 # Shares of the device that the nodes may take: what stands between them is known once they are chosen.
 SLACK = (1.0, 0.95, 0.85, 0.7)
 HASTE, HASTE_STEPS = (-40.0, 10.0), 16  # powers of two of a cycle's worth between which the lowest latency is searched
@@ -88,10 +91,10 @@ def _evened(
 ) -> tuple[Plan, Network]:
     """A choice with queues that keep its nodes from waiting for one another, where they do and the queues fit.
 
-    Without them where the goal is reached as it is.
+    Without them where the goal is reached as it is, or there is none and they hardly wait.
     """
-    reached = goal is not None and _reached(network, goal, clock_mhz)
-    if not reached and network.timing().interval > network.cost.cycles:
+    waits = network.timing().interval / network.cost.cycles
+    if waits > WAITS if goal is None else waits > 1 and not _reached(network, goal, clock_mhz):
         made = sized(chosen.graph, chosen.bare, even=True)
         evened = Network(chosen.graph, made)
         if search.fits(evened.cost) and evened.timing().interval < network.timing().interval:
@@ -129,9 +132,19 @@ def _choice(
             return _for_fps(search, candidates, wanted, clock_mhz, room)
         case Latency():
             return _quickest(search, candidates, room) or smallest
-    rooms = (Room(min(share, comfort.share), comfort.luts) for comfort in COMFORT)
-    found = (_fastest(search, candidates, comfort) for comfort in rooms)
-    return next((solution for solution in found if solution is not None), smallest)
+    best: Solution | None = None
+    for comfort in COMFORT:
+        found = _fastest(search, candidates, Room(min(share, comfort.share), comfort.luts))
+        if found is not None and (best is None or _work(found) * WORTH <= _work(best)):
+            best = found
+        if best is not None and best.cost.luts < FULL * comfort.luts:
+            break
+    return best or _fastest(search, candidates, room) or smallest
+
+
+def _work(solution: Solution) -> int:
+    """LUTs times cycles."""
+    return solution.cost.luts * solution.cost.cycles
 
 
 def _fastest(search: Search, candidates: Sequence[int], room: Room) -> Solution | None:

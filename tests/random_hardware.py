@@ -17,7 +17,7 @@ from lutwright.errors import ImportRefused, PlanError
 from lutwright.frontend.device import device
 from lutwright.frontend.hardware import refusal
 from lutwright.frontend.ir import Graph, Input
-from lutwright.frontend.lowering import lower
+from lutwright.frontend.lowering import lower, takes_conv
 from lutwright.frontend.model import load
 from lutwright.frontend.nodes import Concat, Dense, Reshape
 from lutwright.frontend.planning import NodePlan, Plan
@@ -39,15 +39,17 @@ STALLS = ((0.0, 0.0), (0.3, 0.0), (0.0, 0.5), (0.4, 0.4))
 
 
 def random_plan(graph: Graph, choose: random.Random) -> Plan:
-    """A plan of lowered graph: for each node any of its engines and components, at any folding."""
+    """A plan: for each node any of its engines and components, at any folding."""
     search = Search(graph, device(choose.choice(DEVICES)), {}, {}, Cost(0, 0, 0, 0, 0))
     nodes = dict[str, NodePlan]()
     for node in search.steps:
-        inputs = graph.types(node)
+        inputs = search.graph.types(node)
         x = inputs[0]
         if node.name in search.options:
             option = choose.choice(search.options[node.name])
             nodes[node.name] = NodePlan(option.engine, option.folding)
+            if node.name in search.convs and takes_conv(option.engine):
+                del nodes[node.inputs[0]]  # its window
             continue
         lanes = choose.choice(concat_lanes(node, inputs) if isinstance(node, Concat) else range(1, x.channels + 1))
         out = 1 if node.type.channels == 1 and x.channels > 1 else lanes
@@ -94,7 +96,7 @@ def outcome(case: Case, folder: Path, number: int) -> Counter[str]:
         refusal(node, *graph.types(node)) for node in graph if not isinstance(node, Dense)
     ):
         return Counter(["without hardware"])
-    network = Network(graph, random_plan(graph, choose))
+    network = Network(model.graph, random_plan(model.graph, choose))
     kind = graph.input.type
     x = np.random.default_rng(number).integers(kind.lo, kind.hi + 1, (6, *kind.shape))
     golden, stalls = model.graph.evaluate(x), choose.choice(STALLS)
