@@ -61,7 +61,7 @@ def control(dense: FoldedDense, family: Family) -> Usage:
     beat, fold, address = ((count - 1).bit_length() for count in (dense.sf, dense.folds, dense.sf * dense.folds))
     plane, times = ((count - 1).bit_length() for count in (dense.planes, dense.nf * dense.planes))
     counters = beat + plane + fold + address + (2 * beat + times + 6) * (dense.replay is not None)
-    registers = counters + (5 + fold + plane) * dense.before + address * dense.lanes.fetch
+    registers = counters + (5 + fold + plane) * dense.before + address * (dense.late + dense.lanes.fetch)
     return Usage(COUNTER[family] * counters, registers)
 
 
@@ -98,11 +98,13 @@ def folded_cost(dense: FoldedDense, family: Family) -> Cost:
     x, lanes, weighed = dense.i_beats.type, dense.lanes, dense.weighed
     words, usage = dense.folds * dense.sf, control(dense, family)
     usage += lanes.usage(dense.node, weighed, dense.pe, dense.per_row, dense.parallel, family, words == 1)
-    usage += accumulators(dense, family) + Usage(ffs=dense.simd * weighed.width)
+    usage += accumulators(dense, family)
     usage += Usage(selected(dense.planes, dense.simd, family).luts)
     usage += weights(dense, family)
     if dense.replay:
         usage += ram(2 << (dense.sf - 1).bit_length(), dense.simd * x.width, family)
+    if dense.late or not dense.replay:  # else what reads the memory is the elements' register
+        usage += Usage(ffs=dense.simd * weighed.width)
     cycles = x.vectors * words * dense.planes
     return Cost(round(usage.luts), round(usage.ffs), usage.brams, usage.dsps, cycles)
 

@@ -70,8 +70,6 @@ class FoldedDense(StreamComponent):
         self.nf, self.sf = self.folds // rounds, self.i_beats.per_vector // rounds
         self.planes = x.width if serial else 1
         self.weighed = Type(x.shape, 0, 1) if serial else x
-        self.before = 1 + lanes.depth(node, self.weighed, self.pe // self.parallel, self.per_row, family)
-        self.depth = self.before + 1
         self.weight_bits = lanes.weight_bits(node)
         self.width = node.type.width + lanes.shift  # of an accumulator
         vectors = Type((*x.shape[:-1], rounds, x.channels // rounds), x.lo, x.hi)
@@ -79,6 +77,9 @@ class FoldedDense(StreamComponent):
         times = self.nf * self.planes
         self.replay = ReplayBuffer(vectors, self.simd, times) if times > 1 and not self.held else None
         self.cuts_ready = self.replay is not None
+        self.late = self.replay is not None and self.planes > 1  # a register takes what comes from the memory
+        self.before = 1 + self.late + lanes.depth(node, self.weighed, self.pe // self.parallel, self.per_row, family)
+        self.depth = self.before + 1
 
     def control(self) -> Stages:
         if self.replay:
@@ -157,12 +158,15 @@ class FoldedDense(StreamComponent):
         there, done, start, final, last, first = flags
 
         bits, lanes = self.weight_bits, self.per_row
-        if self.lanes.fetch:
+        for _ in range(self.late + self.lanes.fetch):
             address = registered(address, "address")
         words = self.weight_words()
         words = words[:1] if len(set(words)) == 1 else words
         stored = rom(m, "weights", words, self.pe * lanes * bits, address, advance)
-        data = registered(self._plane(source.payload.data.as_value(), ways[0].plane), "elements")
+        word = source.payload.data.as_value()
+        if self.late:
+            word = registered(word, "word")
+        data = registered(self._plane(word, ways[self.late].plane), "elements")
         elements = [data.word_select(lane, self.weighed.width) for lane in range(self.simd)]
         codes = [stored.word_select(lane, bits) for lane in range(self.pe * lanes)]
         groups, rows = _split(elements, lanes), _split(codes, lanes)
