@@ -113,8 +113,9 @@ def in_luts(depth: int, columns: int, family: Family) -> Usage:
 
 def distinct(bits: Array) -> int:
     """How many columns of [words, columns] bits vary, and are not equal to another or to its complement."""
-    columns = np.packbits(bits ^ bits[:1], axis=0).T
-    return len({column.tobytes() for column in columns} - {bytes(columns.shape[1])})
+    columns = np.ascontiguousarray(np.packbits(bits ^ bits[:1], axis=0).T)
+    varying = columns[columns.any(axis=1)]
+    return len(np.unique(varying.view(f"V{columns.shape[1]}")))
 
 
 def ram(depth: int, width: int, family: Family) -> Usage:
