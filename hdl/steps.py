@@ -155,7 +155,7 @@ def _settle(
         elif kind == QUEUE:
             ready[take] = state[k, 0] < parameters[k, 0] - 1
         elif kind == SERIALIZER:
-            ready[take] = state[k, 0] == 0 or (state[k, 0] == 1 and accepted)
+            ready[take] = state[k, 0] == 0 or (state[k, 0] == 1 and accepted and parameters[k, 3] == 0)
         elif kind == PACKER:
             ready[take] = accepted or state[k, 2] == 0
         elif kind == REPLAY:

@@ -68,9 +68,9 @@ def queue(depth: int) -> Stages:
     return (Stage(Kind.QUEUE, (depth,)),)
 
 
-def serializer(vector: int, parts: int, final_parts: int) -> Stages:
-    """`parts` beats for each taken, `final_parts` for the last of `vector`."""
-    return (Stage(Kind.SERIALIZER, (vector, parts, final_parts)),)
+def serializer(vector: int, parts: int, final_parts: int, empties: bool = False) -> Stages:
+    """`parts` beats for each taken, `final_parts` for the last of `vector`; `empties`: none comes in beside another."""
+    return (Stage(Kind.SERIALIZER, (vector, parts, final_parts, int(empties))),)
 
 
 def packer(vector: int, parts: int, final_parts: int) -> Stages:

@@ -27,9 +27,12 @@ class Combination(Unit):
 
     A vector of K beats is gathered in registers; of these multiplexers choose each row's terms, which adders add up
     with a register after each level: first pairs of elements that rows add or subtract alike.
-    Ports: i: Beats(x [.., K, lanes], lanes), o: Beats(y [.., J, lanes], lanes). Throughput: one beat a cycle at `i` or
-    at `o`, whichever has more of them, without bubbles. Latency: 2 + `depth` cycles after a vector's last beat.
+    Ports: i: Beats(x [.., K, lanes], lanes), o: Beats(y [.., J, lanes], lanes). `i.ready` depends on state alone: the
+    registers that `o.ready` stops are many, and all that it has to reach. Throughput: a vector in K or J + 1 cycles,
+    whichever is more. Latency: 2 + `depth` cycles after a vector's last beat.
     """
+
+    cuts_ready = True
 
     def __init__(self, x: Type, matrix: Array, y: Type, shift: int = 0) -> None:
         rows, self.terms = matrix.shape
@@ -50,7 +53,17 @@ class Combination(Unit):
         return any(choice is not None and choice.operand.other is not None for slot in self.slots for choice in slot)
 
     def control(self) -> Stages:
-        return (*packer(1, self.terms, self.terms), *serializer(1, self.rows, self.rows), *pipeline(self.depth))
+        return (
+            *packer(1, self.terms, self.terms),
+            *serializer(1, self.rows, self.rows, empties=True),
+            *pipeline(self.depth),
+        )
+
+    @property
+    def cycles(self) -> int:
+        """Of a frame."""
+        cycles: int = self.o_beats.per_frame // self.rows * max(self.terms, self.rows + 1)
+        return cycles
 
     def cost(self, device: Device) -> Cost:
         """Registers for two vectors and after adders; multiplexers, and adders modulo 2 ** (width of y + shift)."""
@@ -65,7 +78,7 @@ class Combination(Unit):
         control = 3 * (self.terms.bit_length() + self.rows.bit_length()) + 4
         luts = lanes * (chosen + round(1.1 * adders * width))
         ffs = lanes * (2 * self.terms * x + registers * width) + control + 2 * self.depth
-        return Cost(luts + control, ffs, 0, 0, max(self.i_beats.per_frame, self.o_beats.per_frame))
+        return Cost(luts + control, ffs, 0, 0, self.cycles)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -79,10 +92,10 @@ class Combination(Unit):
         m.d.comb += [
             advance.eq(~self.o.valid | self.o.ready),
             end.eq(row == self.rows - 1),
-            source.ready.eq(~there | (advance & end)),
+            source.ready.eq(~there),
         ]
         with m.If(there & advance):
-            m.d.sync += row.eq(Mux(end, 0, row + 1))
+            m.d.sync += [row.eq(Mux(end, 0, row + 1)), there.eq(~end)]
         with m.If(source.ready):
             m.d.sync += [there.eq(source.valid), last.eq(source.payload.last)]
             m.d.sync += [register.eq(element) for register, element in zip(held, source.payload.data, strict=True)]

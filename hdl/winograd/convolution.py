@@ -19,6 +19,7 @@ from lutwright.hdl.engines.base import Cost, Folding
 from lutwright.hdl.engines.cost import folded_cost
 from lutwright.hdl.engines.folded import FoldedDense
 from lutwright.hdl.engines.lanes import Lanes
+from lutwright.hdl.fifo import Slice
 from lutwright.hdl.rearrange import Reorder
 from lutwright.hdl.tokens import Stages
 from lutwright.hdl.unit import Unit
@@ -159,6 +160,7 @@ class WinogradConv(Unit):
         bias = np.zeros(self.nf * pe, np.int64)
         bias[: len(method.node.bias)] = method.node.bias
         division = Quotient(chain.type, method.scale >> method.shift, bias.reshape(-1, pe), method.node.type)
+        chain.add("slice", Slice(division.i_beats), chain.kind)
         chain.add("quotient", division, method.node.type)
         self.parts.update(chain.parts)
         rows = _along(method.size[0], vertical.m, method.tiles[1] * self.nf * each, horizontal.m)
