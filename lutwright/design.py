@@ -101,4 +101,5 @@ def design(path: Path, options: Options, progress: Progress, default_device: str
         model.graph, chip, options.goal, engines=options.engines, folds=options.folds, clock_mhz=clock,
         board=place is not None,
     )  # fmt: skip
-    return Design(model, place, chosen, clock)
+    names = {name: node.engine for name, node in chosen.nodes.items()}
+    return Design(replace(model, graph=lower(model.graph, names)), place, chosen, clock)
