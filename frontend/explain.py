@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 
+from lutwright.errors import PlanError
 from lutwright.frontend.device import DEVICES
 from lutwright.frontend.planning import Fps, Goal, Latency, Smallest
 from lutwright.frontend.search import Search, Solution, amounts
@@ -84,9 +86,10 @@ def _joins(network: Network, queue: Placed) -> bool:
 
 
 def _reaches(search: Search, name: str, interval: int) -> bool:
-    other = Search(search.model, DEVICES[name], search.engines, search.folds, search.reserve)
-    solution = other.solve(max(1, interval))
-    return solution is not None and solution.fits()
+    with suppress(PlanError):  # a pinned engine may not be there
+        solution = search.on(DEVICES[name]).solve(max(1, interval))
+        return solution is not None and solution.fits()
+    return False
 
 
 def _percent(shares: dict[str, float]) -> str:

@@ -205,10 +205,11 @@ def _too_big(search: Search, cost: Cost | None) -> str:
     for other in DEVICES.values():
         if other.luts is None or other is search.device:
             continue
-        tried = Search(search.model, other, search.engines, search.folds, search.reserve)
-        solution = tried.solve(tried.longest)
-        if solution is not None and solution.fits():
-            larger.append(other.name)
+        with suppress(PlanError):  # a pinned engine may not be there
+            tried = search.on(other)
+            solution = tried.solve(tried.longest)
+            if solution is not None and solution.fits():
+                larger.append(other.name)
     return (
         f"the network must fit {search.device.name}, but its smallest plan needs {amounts(cost)[name]} {name} of "
         f"{search.limits[name]:.0f} to be had. "

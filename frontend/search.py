@@ -92,6 +92,10 @@ class Search:
             self.options[name] = [*self.options[name], *ways.tiles(node, self.model.types(node)[0])]
         self.windows = {self.graph[name].inputs[0] for name in self.convs}
 
+    def on(self, other: Device) -> Search:
+        """The same on another device. PlanError if pins can't be there."""
+        return Search(self.model, other, self.engines, self.folds, self.reserve)
+
     def _free(self, node: Conv) -> bool:
         """Whether an engine may take it as it is, and no pin says otherwise."""
         names = {node.name, *self.graph[node.name].inputs}
