@@ -1,30 +1,32 @@
 """Multiplications of convolutions by Winograd's filters and Strassen's products, relative to the direct form.
 
-Run: python benchmarks/winograd.py [--hardware [NAME …]]
+Run: python benchmarks/winograd.py [--hardware [NAME …]] [--engine NAME …]
 The counts are those of the method that hardware is built by, for each layer at the number of levels, up to the one
 named, at which it takes the fewest. VGG-16's layers are those of its convolutions over 224 x 224 pixels.
 With --hardware instead: single layers of random int8 weights on ECP5, directly and by tiles with as many multipliers,
-synthesized by Yosys; LUTs are sites, as in `engines.py`. A layer takes minutes.
+synthesized by Yosys and placed and routed by nextpnr between registers (one seed) where they fit an ECP5-85F; LUTs are
+sites, as in `engines.py`. A layer takes minutes.
 """
 
 from __future__ import annotations
 
 import argparse
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
+from versus_nngen_place import fits, placed, synthesized
 
 from lutwright.frontend.device import device
 from lutwright.frontend.ir import Graph, Input, Type, verify
 from lutwright.frontend.nodes import Conv
 from lutwright.frontend.nodes.windows import Window
 from lutwright.frontend.planning import NodePlan, Plan
-from lutwright.hdl.emit import rtlil
 from lutwright.hdl.engines.base import Folding
 from lutwright.hdl.network import Network
-from lutwright.hdl.synth import resources
 from lutwright.hdl.winograd.method import Method
 from lutwright.hdl.winograd.strassen import Problem
 
@@ -105,30 +107,37 @@ def network(layer: Layer, engine: str) -> Network:
     return Network(graph, Plan(device("ecp5-85k"), nodes))
 
 
-def hardware(names: Sequence[str]) -> None:
-    multipliers = FOLDING.pe * FOLDING.simd
-    print(f"| layer | engine, {FOLDING} | cycles | of direct | products an output | LUT | FF | BRAM | DSP |")
-    print("|" + " --- |" * 9)
+def hardware(names: Sequence[str], engines: Sequence[str]) -> None:
+    multipliers, chip = FOLDING.pe * FOLDING.simd, device("ecp5-85k")
+    head = ("layer", f"engine, {FOLDING}", "cycles", "of direct", "products an output", "LUT", "FF", "BRAM", "DSP",
+            "Fmax, MHz", "µs a frame")  # fmt: skip
+    print("| " + " | ".join(head) + " |\n" + "|" + " --- |" * len(head), flush=True)
     for name in names:
-        layer, before = LAYERS[name], 0
-        for engine in ENGINES:
+        layer = LAYERS[name]
+        before = network(layer, DIRECT).timing().interval
+        for engine in engines:
             dut = network(layer, engine)
             cycles = dut.timing().interval
-            before = before or cycles
-            found = resources(rtlil(dut, "top"), "top", device("ecp5-85k"))
+            with tempfile.TemporaryDirectory() as folder:
+                found, ports = synthesized(dut, chip, Path(folder))
+                fmax = placed(Path(folder), "clk", ports, chip) if fits(found, chip) else None
             each = cycles * multipliers / (layer.outputs * layer.size**2)
             counts = " | ".join(f"{count:,}" for count in (found.sites, found.ff, found.bram, found.dsp))
-            print(f"| {name} | {engine} | {cycles:,} | 1/{before / cycles:.3f} | {each:.1f} | {counts} |", flush=True)
+            speed = f"{fmax:.1f} | {cycles / fmax:,.0f}" if fmax else "- | -"
+            of_direct = f"1/{before / cycles:.3f}"
+            print(f"| {name} | {engine} | {cycles:,} | {of_direct} | {each:.1f} | {counts} | {speed} |", flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--hardware", nargs="*", choices=LAYERS, help="synthesize these layers, or all")
-    names = parser.parse_args().hardware
+    parser.add_argument("--hardware", nargs="*", choices=LAYERS, help="build these layers, or all")
+    parser.add_argument("--engine", nargs="+", choices=ENGINES, default=ENGINES, help="by these engines")
+    options = parser.parse_args()
+    names = options.hardware
     if names is None:
         tables()
     else:
-        hardware(names or tuple(LAYERS))
+        hardware(names or tuple(LAYERS), options.engine)
 
 
 def tables() -> None:
