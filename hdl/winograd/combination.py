@@ -106,11 +106,11 @@ class Combination(Unit):
             rows.append(registered(rows[-1], f"row{stage}"))
             flags = registered(flags, f"flags{stage}", data=False)
         for lane in range(lanes):
-            m.d.comb += self.o.payload.data[lane].eq(self._sum(m, held[lane::lanes], rows, registered)[self.shift :])
+            m.d.comb += self.o.payload.data[lane].eq(self.result(m, held[lane::lanes], rows, registered)[self.shift :])
         m.d.comb += [self.o.valid.eq(flags[0]), self.o.payload.last.eq(flags[1])]
         return m
 
-    def _sum(self, m: Module, elements: list[Signal], rows: list[Signal], registered: Registers) -> Value:
+    def result(self, m: Module, elements: list[Signal], rows: list[Signal], registered: Registers) -> Value:
         """One lane's result, `depth` registers after its elements."""
         terms = [self._term(m, slot, elements, rows, registered) for slot in self.slots]
         terms += [(Const(0, self.width), None)] * (self.added - len(terms))

@@ -69,7 +69,7 @@ class Quotient(Unit):
             if stage == self.depth - 2:
                 biases = rom(m, "biases", self.words(), lanes * kind.width, fold, advance)
             if self.steps:
-                values = [_stepped(value, *self.steps[stage]) for value in values]
+                values = [stepped(value, *self.steps[stage]) for value in values]
             values = [registered(value, f"quotient{stage}") for value in values]
             fold, flags = registered(fold, "fold"), registered(flags, "flags", data=False)
         for lane, value in enumerate(values):
@@ -95,7 +95,7 @@ def steps(odd: int, width: int) -> list[tuple[int, int]]:
     return found
 
 
-def _stepped(value: Value, shift: int, sign: int) -> Value:
+def stepped(value: Value, shift: int, sign: int) -> Value:
     """value + sign * 2**shift * value, of as many bits."""
     moved = value[: len(value) - shift]
     high = carried_sum(value[shift:], ~moved, Const(1, 1)) if sign < 0 else value[shift:] + moved

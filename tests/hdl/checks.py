@@ -5,11 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from amaranth import Const, Module, Signal, Value
 
 from lutwright.frontend.ir import Array
 from lutwright.hdl.engines.base import StreamComponent
+from lutwright.hdl.registers import Registers
 
 from .harness import Bench
+
+
+class Wires(Registers):
+    """Wires in the place of registers, so that a pipeline is a function of what goes in."""
+
+    def __init__(self, m: Module) -> None:
+        super().__init__(m, Const(1))
+
+    def __call__(self, value: Value, name: str, data: bool = True) -> Signal:
+        wire = Signal.like(value, name=name)
+        self.m.d.comb += wire.eq(value)
+        return wire
+
 
 STALLS = [(0.0, 0.0), (0.5, 0.5), (0.0, 0.7), (0.7, 0.0)]
 

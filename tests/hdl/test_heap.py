@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from amaranth import Const, Elaboratable, Module, Signal, Value
+from amaranth import Const, Elaboratable, Module, Signal
 from amaranth.sim import Simulator, SimulatorContext
 
 from lutwright.frontend.device import Family
@@ -19,7 +19,8 @@ from lutwright.hdl.engines.bits import DigitLanes, MaskLanes, SignLanes
 from lutwright.hdl.engines.chains import MaskPairs, SignPairs
 from lutwright.hdl.engines.lanes import Lanes
 from lutwright.hdl.engines.shift import ShiftLanes
-from lutwright.hdl.registers import Registers
+
+from .checks import Wires
 
 FAMILIES: tuple[Family, ...] = ("ice40", "ecp5", "gowin", "xc7")
 HEAPS: list[heap.Heights] = [(1,), (2,), (3,), (6,), (0, 7), (5, 0, 4), (12, 10), (31,), (3, 2, 1, 0, 2), (2, 7, 9, 3)]
@@ -109,13 +110,7 @@ class Core(Elaboratable):
             stored.append(value[:bits])
         elements = [self.elements.word_select(lane, x.width) for lane in range(count)]
 
-        class Wires(Registers):
-            def __call__(self, value: Value, name: str, data: bool = True) -> Signal:
-                wire = Signal.like(value)
-                m.d.comb += wire.eq(value)
-                return wire
-
-        ((total, carry),) = lanes.sums(node, x, self.family, [elements], [stored], Wires(m, Const(1)))
+        ((total, carry),) = lanes.sums(node, x, self.family, [elements], [stored], Wires(m))
         exact = Signal(40)
         numbers = [element.as_signed() if x.signed else element for element in elements]
         m.d.comb += exact.eq(sum(number * value for number, value in zip(numbers, values, strict=True)) << lanes.shift)
