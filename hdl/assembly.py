@@ -24,6 +24,8 @@ from lutwright.hdl.tokens import Tokens, Weaver
 from lutwright.hdl.unit import Unit
 
 READY_PATH = 2
+WIDE = 500  # registers of a component from which on `ready` comes from one of its own, as it has to reach them all
+WIDE_TO_SLICE = 20  # how many times the bits of a slice they have to be for that
 
 
 @dataclass(frozen=True)
@@ -169,7 +171,7 @@ def _inputs(component: StreamComponent) -> tuple[Beats, ...]:
 def sliced(parts: Sequence[Placed], device: Device) -> list[Placed]:
     """The same with register slices, so that `ready` passes at most READY_PATH components in a row.
 
-    A slice stands where the beats have the fewest bits.
+    A slice stands where the beats have the fewest bits; and behind a WIDE component, if that is cheap beside it.
     """
     result = list[Placed]()
     spare = len(parts)
@@ -181,7 +183,7 @@ def sliced(parts: Sequence[Placed], device: Device) -> list[Placed]:
         row = [] if isinstance(place.part.component, Fork) else [*row, place.number]
         if place.cuts_ready:
             row = [place.number]
-        elif len(row) > READY_PATH:
+        elif len(row) > READY_PATH or (len(row) > 1 and _wide(by_number[row[0]], by_number[row[1]])):
             cut = min(row[1:][::-1], key=lambda number: by_number[number].takes[0].beats.bits)
             cuts[cut] = by_number[cut].takes[0]
             row = row[row.index(cut) :]
@@ -195,6 +197,11 @@ def sliced(parts: Sequence[Placed], device: Device) -> list[Placed]:
             spare += 1
         result.append(place)
     return result
+
+
+def _wide(place: Placed, behind: Placed) -> bool:
+    """Whether a slice behind a component is worth its while."""
+    return place.part.cost.ffs > max(WIDE, WIDE_TO_SLICE * behind.takes[0].beats.bits)
 
 
 def named(parts: Sequence[Placed]) -> Iterator[Placed]:
