@@ -11,7 +11,7 @@ import numpy as np
 from amaranth import Const, Module, Mux, Shape, Signal, Value, signed
 
 from lutwright.errors import PlanError
-from lutwright.frontend.device import Device
+from lutwright.frontend.device import Device, Family
 from lutwright.frontend.ir import Array, Type
 from lutwright.hdl.beats import Beats
 from lutwright.hdl.buffer import buffer
@@ -24,7 +24,14 @@ from lutwright.hdl.tokens import Stages, schedule
 from lutwright.hdl.unit import Unit
 from lutwright.hdl.window import WHOLE_MEMORY, added
 
-BESIDE_CARRIES = 0.6  # of the LUTs of counters, on devices where carries take no place of their own
+# LUTs of the control: for a bit of its counters, for an axis, and for a bit of addresses that wrap at no power of two.
+# Fits to Yosys 0.70.
+CONTROL: dict[Family, tuple[float, float, float]] = {
+    "ice40": (1.2, 12.5, 2.5),
+    "ecp5": (0.45, 20, 3),
+    "gowin": (0.45, 20, 3),
+    "xc7": (0.15, 14.5, 2.4),
+}
 
 
 class Reorder(Unit):
@@ -106,12 +113,15 @@ class Reorder(Unit):
         usage = ram(self.depth, self.i_beats.bits - 1, device.family)
         counters = sum((len(axis.places) - 1).bit_length() for axis in self.axes)
         pointers = 2 * self.span.width + 2 * (self.depth - 1).bit_length()
-        control = 3 * (counters + pointers) * (BESIDE_CARRIES if device.family == "ice40" else 1)
+        bit, axis, wraps = CONTROL[device.family]
+        control = bit * (counters + pointers) + axis * len(self.axes)
+        if self.depth & (self.depth - 1):
+            control += wraps * (self.depth - 1).bit_length()
         outside = any(not axis.inside.all() for axis in self.axes)
         luts = usage.luts + outside * self.o_beats.bits + control
         total = Cost(round(luts), round(usage.ffs) + counters + pointers + 5, usage.brams, 0, 0)
-        for index, axis in enumerate(self.axes):
-            if axis.ramp is None:
+        for index, one in enumerate(self.axes):
+            if one.ramp is None:
                 total += rom_cost(self.jumps(index).words(), device)
         return total + Cost(0, 0, 0, 0, max(self.i_beats.per_frame, self.o_beats.per_frame))
 
