@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from lutwright.errors import PlanError
+from lutwright.errors import GraphError, PlanError
 from lutwright.frontend.device import Device
 from lutwright.frontend.ir import Graph, Node, Type
 from lutwright.frontend.lowering import WINOGRAD, takes_conv
@@ -125,13 +125,19 @@ class Ways:
         return found
 
     def tiles(self, node: Conv, x: Type) -> list[Option]:
-        """A Conv that its engine takes as it is, by any of the filters unless a pin names one."""
+        """A Conv that its engine takes as it is, by any of the filters that there are, unless a pin names one."""
         pinned, fold = self.engines.get(node.name, WINOGRAD), self.folds.get(node.name)
-        return [
-            Option(name, each, each.simd, winograd_cost(node, x, name, each, self.device))
-            for name in (ENGINES if pinned == WINOGRAD else (pinned,))
-            for each in (foldings(node, name) if fold is None else (fold,))
-        ]
+        found, reasons = list[Option](), list[str]()
+        for name in ENGINES if pinned == WINOGRAD else (pinned,):
+            try:
+                for each in foldings(node, name) if fold is None else (fold,):
+                    cost = winograd_cost(node, x, name, each, self.device)
+                    found.append(Option(name, each, each.simd, cost))
+            except (PlanError, GraphError) as error:  # too many taps, or sums that 64 bits do not hold
+                reasons.append(f"{name}: {error}")
+        if not found and node.name in self.engines:
+            raise PlanError(f"no engine can build '{node.name}': {'; '.join(reasons)}. Change --engine or --fold")
+        return found
 
     def _moves(self, node: Move, x: Type) -> list[Option]:
         """As many lanes out as in, which keep beats whole."""

@@ -87,9 +87,11 @@ class Search:
         ways = Ways(self.device, self.engines, self.folds)
         found = {node.name: ways.options(node, self.graph.types(node)[0]) for node in self.steps}
         self.options = {name: options for name, options in found.items() if options is not None}
-        self.convs = {node.name: node for node in self.model if isinstance(node, Conv) and self._free(node)}
-        for name, node in self.convs.items():
-            self.options[name] = [*self.options[name], *ways.tiles(node, self.model.types(node)[0])]
+        self.convs = {}
+        for node in self.model:
+            if isinstance(node, Conv) and self._free(node) and (tiles := ways.tiles(node, self.model.types(node)[0])):
+                self.convs[node.name] = node
+                self.options[node.name] = [*self.options[node.name], *tiles]
         self.windows = {self.graph[name].inputs[0] for name in self.convs}
 
     def on(self, other: Device) -> Search:

@@ -181,10 +181,12 @@ def sliced(parts: Sequence[Placed], device: Device) -> list[Placed]:
     for place in parts:
         row = behind.get(place.takes[0].part, []) if len(place.takes) == 1 else []
         row = [] if isinstance(place.part.component, Fork) else [*row, place.number]
+        wide = len(row) > 1 and _wide(by_number[row[-2]], place)
         if place.cuts_ready:
             row = [place.number]
-        elif len(row) > READY_PATH or (len(row) > 1 and _wide(by_number[row[0]], by_number[row[1]])):
-            cut = min(row[1:][::-1], key=lambda number: by_number[number].takes[0].beats.bits)
+        elif wide or len(row) > READY_PATH:
+            narrowest = min(row[1:][::-1], key=lambda number: by_number[number].takes[0].beats.bits)
+            cut = place.number if wide else narrowest
             cuts[cut] = by_number[cut].takes[0]
             row = row[row.index(cut) :]
         behind[place.number] = row

@@ -78,7 +78,7 @@ def table(numbers: Array, width: int, family: Family) -> Usage:
     held = in_blocks(len(numbers), varying(numbers), family)
     if held is not None:
         return held
-    bits = (numbers[..., np.newaxis] >> np.arange(width)).astype(np.uint8) & 1
+    bits = (numbers[..., np.newaxis] >> np.arange(width, dtype=numbers.dtype)).astype(np.uint8) & 1
     return in_luts(len(numbers), distinct(bits.reshape(len(numbers), -1)), family)
 
 

@@ -65,7 +65,7 @@ def _setting(node: Conv, engine: str) -> tuple[int, int]:
     return ENGINES[engine]
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=8)
 def _method(node: Conv, x: Type, m: int, levels: int) -> Method:
     """Which holds the transformed weights."""
     return Method(node, x, m, levels)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from lutwright.errors import PlanError
 from lutwright.frontend.device import device
 from lutwright.frontend.ir import Graph, Input, Node, Type, verify
 from lutwright.frontend.nodes import Add, Clamp, Conv
@@ -54,6 +55,19 @@ def test_pins_rule_it_out(pins: dict[str, str]) -> None:
     made = plan(blocks(16, 64, 1), ECP5, engines=pins)
     assert {name: made.nodes[name].engine for name in pins} == pins
     assert not made.nodes["conv0"].engine.startswith("winograd")
+
+
+@pytest.mark.parametrize("kernel", [(7, 7), (9, 9), (1, 9), (1, 31)])
+def test_filters_that_there_are_not_rule_nothing_else_out(kernel: tuple[int, int]) -> None:
+    x, rng = Input("x", (), Type((12, 40, 2), -128, 127)), np.random.default_rng(0)
+    window = Window.of(kernel, pads=tuple((taps // 2, taps // 2) for taps in kernel))
+    weight = rng.integers(-128, 128, (2, *kernel, 2))
+    graph = verify(Graph((x, Conv.of("conv", x, weight, np.zeros(2, np.int64), window)), "conv"))
+    for goal in (None, Smallest()):
+        assert not plan(graph, ECP5, goal).nodes["conv"].engine.startswith("winograd:m=4")
+    if kernel == (1, 31):
+        with pytest.raises(PlanError, match=r"no engine can build 'conv': winograd:m=2: .*13 at most"):
+            plan(graph, ECP5, engines={"conv": "winograd"})
 
 
 @pytest.mark.slow
