@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
 
-from lutwright.errors import PlanError
-from lutwright.frontend.device import DEVICES
 from lutwright.frontend.planning import Fps, Goal, Latency, Smallest
 from lutwright.frontend.search import Search, Solution, amounts
 from lutwright.hdl.assembly import Placed
@@ -69,11 +66,7 @@ def explain(
         yield f"Twice the speed needs {_percent(need)}."
         return
     lacking = [f"{amounts(twice.cost)[name]} {name} of {search.limits[name]:.0f}" for name in need if need[name] > 1]
-    others = [
-        other.name
-        for other in DEVICES.values()
-        if other.luts is not None and other is not device and _reaches(search, other.name, chosen.cost.cycles // 2)
-    ]
+    others = search.elsewhere(chosen.cost.cycles // 2)
     on = f"it fits {', '.join(others)}" if others else "it fits none of the known devices"
     yield f"Twice the speed needs {_percent(need)}, which does not fit by {' and '.join(lacking)}; {on}."
 
@@ -83,13 +76,6 @@ def _joins(network: Network, queue: Placed) -> bool:
     (reader,) = (place for place in network.placed if any(wire.part == queue.number for wire in place.takes))
     part = reader.part.component
     return _joins(network, reader) if isinstance(part, Slice) else isinstance(part, Joint)
-
-
-def _reaches(search: Search, name: str, interval: int) -> bool:
-    with suppress(PlanError):  # a pinned engine may not be there
-        solution = search.on(DEVICES[name]).solve(max(1, interval))
-        return solution is not None and solution.fits()
-    return False
 
 
 def _percent(shares: dict[str, float]) -> str:

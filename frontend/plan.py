@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from lutwright.errors import OptionError, PlanError
-from lutwright.frontend.device import DEVICES, Device
+from lutwright.frontend.device import Device
 from lutwright.frontend.explain import explain
 from lutwright.frontend.ir import Graph
 from lutwright.frontend.planning import Fps, Goal, Latency, Plan, Smallest
@@ -201,15 +201,7 @@ def _too_big(search: Search, cost: Cost | None) -> str:
         return "no folding joins the pinned nodes: leave out a --fold"
     shares = search.shares(cost)
     name = max(shares, key=lambda name: shares[name])
-    larger = []
-    for other in DEVICES.values():
-        if other.luts is None or other is search.device:
-            continue
-        with suppress(PlanError):  # a pinned engine may not be there
-            tried = search.on(other)
-            solution = tried.solve(tried.longest)
-            if solution is not None and solution.fits():
-                larger.append(other.name)
+    larger = search.elsewhere()
     return (
         f"the network must fit {search.device.name}, but its smallest plan needs {amounts(cost)[name]} {name} of "
         f"{search.limits[name]:.0f} to be had. "

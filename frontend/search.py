@@ -9,11 +9,12 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from lutwright.errors import PlanError
-from lutwright.frontend.device import Device
+from lutwright.frontend.device import DEVICES, Device
 from lutwright.frontend.hardware import refusal
 from lutwright.frontend.ir import Graph, Node, Type
 from lutwright.frontend.lowering import WINOGRAD, lower, restored, takes_conv
@@ -94,9 +95,18 @@ class Search:
                 self.options[node.name] = [*self.options[node.name], *tiles]
         self.windows = {self.graph[name].inputs[0] for name in self.convs}
 
-    def on(self, other: Device) -> Search:
-        """The same on another device. PlanError if pins can't be there."""
-        return Search(self.model, other, self.engines, self.folds, self.reserve)
+    def elsewhere(self, interval: int | None = None) -> list[str]:
+        """The other devices that the network fits, in so many cycles or, without a number, in any."""
+        found = list[str]()
+        for other in DEVICES.values():
+            if other.luts is None or other is self.device:
+                continue
+            with suppress(PlanError):  # a pinned engine may not be there
+                tried = Search(self.model, other, self.engines, self.folds, self.reserve)
+                solution = tried.solve(tried.longest if interval is None else max(1, interval))
+                if solution is not None and solution.fits():
+                    found.append(other.name)
+        return found
 
     def _free(self, node: Conv) -> bool:
         """Whether an engine may take it as it is, and no pin says otherwise."""
