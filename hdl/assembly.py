@@ -37,6 +37,9 @@ class Wire:
     beats: Beats
 
 
+Taken = tuple[int, int]  # a placed part's number, and that of one of its inputs
+
+
 @dataclass(frozen=True)
 class Placed:
     """A part with what it takes, and a number that no other part of the network has."""
@@ -173,37 +176,51 @@ def sliced(parts: Sequence[Placed], device: Device) -> list[Placed]:
 
     A slice stands where the beats have the fewest bits; and behind a WIDE component, if that is cheap beside it.
     """
-    result = list[Placed]()
-    spare = len(parts)
-    behind: dict[int, list[int]] = {}  # by part: those of its row since `ready` was last cut, itself the last
-    cuts: dict[int, Wire] = {}
+    result, spare = list[Placed](), len(parts)
+    behind: dict[int, list[Taken]] = {}  # by part: the longest row since `ready` was last cut, itself the last
+    cuts = set[Taken]()
     by_number = {place.number: place for place in parts}
     for place in parts:
-        row = behind.get(place.takes[0].part, []) if len(place.takes) == 1 else []
-        row = [] if isinstance(place.part.component, Fork) else [*row, place.number]
-        wide = len(row) > 1 and _wide(by_number[row[-2]], place)
-        if place.cuts_ready:
-            row = [place.number]
-        elif wide or len(row) > READY_PATH:
-            narrowest = min(row[1:][::-1], key=lambda number: by_number[number].takes[0].beats.bits)
-            cut = place.number if wide else narrowest
-            cuts[cut] = by_number[cut].takes[0]
-            row = row[row.index(cut) :]
-        behind[place.number] = row
+        if isinstance(place.part.component, Fork):
+            behind[place.number] = []
+        elif place.cuts_ready:
+            behind[place.number] = [(place.number, 0)]
+        else:
+            rows = [[*behind.get(wire.part, []), (place.number, k)] for k, wire in enumerate(place.takes)]
+            for k, row in enumerate(rows):
+                if cut := _cut([(by_number[number], index) for number, index in row]):
+                    cuts.add(row[cut])
+                    rows[k] = row[cut:]
+            behind[place.number] = max(rows, key=len)
     for place in parts:
-        if wire := cuts.get(place.number):
-            unit = Slice(wire.beats)
-            name = f"{place.part.name}_slice"
-            result.append(Placed(spare, Part(name, unit, unit.cost(device)), (wire,)))
-            place = replace(place, takes=(Wire(spare, "o", wire.beats),))
-            spare += 1
-        result.append(place)
+        takes = list(place.takes)
+        for index, wire in enumerate(takes):
+            if (place.number, index) in cuts:
+                unit = Slice(wire.beats)
+                result.append(Placed(spare, Part(f"{place.part.name}_slice", unit, unit.cost(device)), (wire,)))
+                takes[index] = Wire(spare, "o", wire.beats)
+                spare += 1
+        result.append(replace(place, takes=tuple(takes)))
     return result
 
 
-def _wide(place: Placed, behind: Placed) -> bool:
-    """Whether a slice behind a component is worth its while."""
-    return place.part.cost.ffs > max(WIDE, WIDE_TO_SLICE * behind.takes[0].beats.bits)
+def _cut(row: Sequence[tuple[Placed, int]]) -> int:
+    """Before which part of a row, by its number in it, a slice should stand; 0 if none. Each with the input it takes.
+
+    A part with several inputs, if it is not the last, has other rows behind it: a slice stands behind it, not before.
+    """
+    last, index = row[-1]
+    if len(row) > 1 and _wide(row[-2][0], last.takes[index]):
+        return len(row) - 1
+    if len(row) <= READY_PATH:
+        return 0
+    met = max((k for k, (place, _) in enumerate(row[:-1]) if len(place.takes) > 1), default=0)
+    return min(range(len(row) - 1, met, -1), key=lambda k: row[k][0].takes[row[k][1]].beats.bits)
+
+
+def _wide(place: Placed, wire: Wire) -> bool:
+    """Whether a slice of what a component gives is worth its while."""
+    return place.part.cost.ffs > max(WIDE, WIDE_TO_SLICE * wire.beats.bits)
 
 
 def named(parts: Sequence[Placed]) -> Iterator[Placed]:

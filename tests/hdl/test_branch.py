@@ -15,7 +15,10 @@ from lutwright.frontend.ir import Graph, Input, Node, Type, verify
 from lutwright.frontend.nodes import Add, Concat, Conv, Dense, Multiply, Pad, Pool, Reshape, Take, Transpose
 from lutwright.frontend.nodes.windows import Window
 from lutwright.frontend.planning import NodePlan, Plan
+from lutwright.hdl.assembly import READY_PATH, Assembly
+from lutwright.hdl.branch import Fork
 from lutwright.hdl.engines.base import Folding
+from lutwright.hdl.fifo import Slice
 from lutwright.hdl.network import Network
 from lutwright.hdl.pool import SEPARATE
 from lutwright.hdl.sizing import goes_on, sized
@@ -187,6 +190,17 @@ NETWORKS: dict[str, Callable[[int], tuple[Graph, Plan]]] = {
     "bursts": bursts,
     "shrinking": shrinking,
 }
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_ready_passes_few_parts(name: str) -> None:
+    """Through joins too, by each of their inputs. Forks, which stand behind registers, and slices are none."""
+    graph, plan = NETWORKS[name](1)
+    passed = {-1: 0}
+    for place in Assembly(graph, plan).placed(plan.queues):
+        before = 0 if place.cuts_ready else max(passed[wire.part] for wire in place.takes)
+        passed[place.number] = before + (not isinstance(place.part.component, Fork | Slice))
+        assert passed[place.number] <= READY_PATH, place.part.name
 
 
 @pytest.mark.parametrize("name", NETWORKS)
