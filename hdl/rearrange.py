@@ -13,6 +13,7 @@ from amaranth import Const, Module, Mux, Shape, Signal, Value, signed
 from lutwright.errors import PlanError
 from lutwright.frontend.device import Device, Family
 from lutwright.frontend.ir import Array, Type
+from lutwright.hdl.arith import carried_sum
 from lutwright.hdl.beats import Beats
 from lutwright.hdl.buffer import buffer
 from lutwright.hdl.engines.base import Cost
@@ -22,7 +23,7 @@ from lutwright.hdl.rom import concatenated, rom, rom_cost
 from lutwright.hdl.timetable import NO_NEED, Timetable
 from lutwright.hdl.tokens import Stages, schedule
 from lutwright.hdl.unit import Unit
-from lutwright.hdl.window import WHOLE_MEMORY, added
+from lutwright.hdl.window import WHOLE_MEMORY
 
 # LUTs of the control: for a bit of its counters, for an axis, and for a bit of addresses that wrap at no power of two.
 # Fits to Yosys 0.70.
@@ -168,8 +169,8 @@ class Reorder(Unit):
             following = [Mux(stepper.last, *pair) for pair in zip(following, stepper.changes, strict=True)]
         m.d.comb += [change.eq(value) for change, value in zip(changes, following, strict=True)]
         m.d.sync += [
-            ahead.eq(added(ahead, Mux(step, ahead_by, 0), write.en)),
-            space.eq(added(space, Mux(step, space_by, -1), ~write.en)),
+            ahead.eq(carried_sum(ahead, Mux(step, ahead_by, 0), write.en)),
+            space.eq(carried_sum(space, Mux(step, space_by, -1), ~write.en)),
         ]
         with m.If(step):
             m.d.sync += address.eq(self._wrapped(address + address_by[: len(address)]))

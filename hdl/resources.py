@@ -7,7 +7,7 @@ libraries, and so do we. A LUT here is a LUT's site, and LUT RAM takes some too;
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -97,6 +97,12 @@ def in_blocks(depth: int, width: int, family: Family) -> Usage | None:
     if cost + READ_PORT >= depth * width // (1 << LUT_INPUTS[family]):
         return None
     return Usage(brams=-(-cells * halves // 2)) + selected(deep, width, family)
+
+
+def table(depth: int, varying: int, columns: Callable[[], int], family: Family) -> Usage:
+    """A table read into a register, of whose bits some vary, and so many different ones (`distinct`) vary."""
+    held = in_blocks(depth, varying, family)
+    return in_luts(depth, columns(), family) if held is None else held
 
 
 def in_luts(depth: int, columns: int, family: Family) -> Usage:

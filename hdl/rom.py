@@ -12,7 +12,7 @@ from amaranth.lib.memory import Memory
 
 from lutwright.frontend.device import Device
 from lutwright.hdl.engines.base import Cost
-from lutwright.hdl.resources import BLOCKS, distinct, in_blocks, in_luts
+from lutwright.hdl.resources import BLOCKS, distinct, in_blocks, table
 
 
 def concatenated(values: Iterable[int], width: int) -> int:
@@ -37,8 +37,8 @@ def varying(words: Sequence[int]) -> int:
 
 def columns(words: Sequence[int]) -> int:
     """How many of those bits are not equal to another or to its complement in all words."""
-    width = max(1, varying(words).bit_length())
-    digits = "".join(format(word ^ words[0], f"0{width}b") for word in words)
+    width = max(1, *(word.bit_length() for word in words))
+    digits = "".join(format(word, f"0{width}b") for word in words)
     return distinct(np.frombuffer(digits.encode(), np.uint8).reshape(-1, width) & 1)
 
 
@@ -57,11 +57,8 @@ def rom_cost(words: Sequence[int], device: Device) -> Cost:
 
     Block RAMs are exact; LUTs are those of random words.
     """
-    depth, free, family = len(words), varying(words), device.family
+    free = varying(words)
     if not free:
         return Cost(0, 0, 0, 0, 0)
-    held = in_blocks(depth, free.bit_count(), family)
-    if held is not None:
-        return Cost(round(held.luts), round(held.ffs), held.brams, 0, 0)
-    logic = in_luts(depth, columns(words), family)
-    return Cost(round(logic.luts), round(logic.ffs), 0, 0, 0)
+    usage = table(len(words), free.bit_count(), lambda: columns(words), device.family)
+    return Cost(round(usage.luts), round(usage.ffs), usage.brams, 0, 0)

@@ -6,12 +6,13 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from amaranth import Cat, Const, Module, Mux, Shape, Signal, Value, signed
+from amaranth import Const, Module, Mux, Shape, Signal, Value, signed
 
 from lutwright.errors import PlanError
 from lutwright.frontend.device import Device
 from lutwright.frontend.ir import Array, Type
 from lutwright.frontend.nodes.windows import Window
+from lutwright.hdl.arith import carried_sum
 from lutwright.hdl.beats import Beats
 from lutwright.hdl.buffer import buffer
 from lutwright.hdl.engines.base import Cost
@@ -163,8 +164,8 @@ class SlidingWindow(WindowUnit):
         ]
         places, origins = self._place_moves(), self._origin_moves()
         m.d.sync += [
-            ahead.eq(added(ahead, loops.chosen([-move for move in places], step), write.en)),
-            space.eq(added(space, loops.chosen([move - 1 for move in origins], step, -1), ~write.en)),
+            ahead.eq(carried_sum(ahead, loops.chosen([-move for move in places], step), write.en)),
+            space.eq(carried_sum(space, loops.chosen([move - 1 for move in origins], step, -1), ~write.en)),
         ]
         with m.If(step):
             m.d.sync += address.eq(self._moved(address, [move % self.depth for move in places], loops))
@@ -247,11 +248,6 @@ class SlidingWindow(WindowUnit):
             element = element.as_signed() if self.i_beats.type.signed else element
             m.d.comb += self.o.payload.data[lane].eq(Mux(outside, self.fill & ((1 << width) - 1), element))
         m.d.comb += self.o.payload.last.eq(last)
-
-
-def added(value: Signal, move: Value, one: Value) -> Value:
-    """The sum of all three, by one adder."""
-    return (Cat(Const(1, 1), value).as_signed() + Cat(one, move).as_signed()) >> 1
 
 
 def plane(window: Window) -> Window:

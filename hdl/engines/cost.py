@@ -13,7 +13,7 @@ from lutwright.hdl.arith import LEVELS_PER_REGISTER, tree
 from lutwright.hdl.engines.base import Cost
 from lutwright.hdl.engines.folded import IN_LUTS, FoldedDense
 from lutwright.hdl.engines.spatial_dense import SpatialDense
-from lutwright.hdl.resources import Usage, distinct, in_blocks, in_luts, ram, selected
+from lutwright.hdl.resources import Usage, distinct, ram, selected, table
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def accumulators(dense: FoldedDense, family: Family) -> Usage:
     late = varying(dense.start_folds) * dense.restarts  # registers that are 0 after a first beat
     if dense.folds <= IN_LUTS[family]:
         return usage + Usage(ffs=min(late, 1 << dense.folds))
-    return usage + table(dense.start_folds, dense.width, family) + Usage(ffs=late)
+    return usage + memory(dense.start_folds, dense.width, family) + Usage(ffs=late)
 
 
 def control(dense: FoldedDense, family: Family) -> Usage:
@@ -73,13 +73,14 @@ def varying(numbers: Array) -> int:
     return int(np.bitwise_count(np.bitwise_or.reduce(numbers) ^ np.bitwise_and.reduce(numbers)).sum())
 
 
-def table(numbers: Array, width: int, family: Family) -> Usage:
-    """A memory of [words, lanes] numbers of so many bits, read into a register; in LUTs, equal columns are one."""
-    held = in_blocks(len(numbers), varying(numbers), family)
-    if held is not None:
-        return held
-    bits = (numbers[..., np.newaxis] >> np.arange(width, dtype=numbers.dtype)).astype(np.uint8) & 1
-    return in_luts(len(numbers), distinct(bits.reshape(len(numbers), -1)), family)
+def memory(numbers: Array, width: int, family: Family) -> Usage:
+    """A memory of [words, lanes] numbers of so many bits, read into a register."""
+
+    def columns() -> int:
+        bits = (numbers[..., np.newaxis] >> np.arange(width, dtype=numbers.dtype)).astype(np.uint8) & 1
+        return distinct(bits.reshape(len(numbers), -1))
+
+    return table(len(numbers), varying(numbers), columns, family)
 
 
 def weights(dense: FoldedDense, family: Family) -> Usage:
@@ -88,9 +89,9 @@ def weights(dense: FoldedDense, family: Family) -> Usage:
     if words == 1:
         return Usage()
     if dense.own_codes.size <= EXACT:
-        return table(dense.code_folds().swapaxes(1, 2).reshape(words, -1), dense.weight_bits, family)
+        return memory(dense.code_folds().swapaxes(1, 2).reshape(words, -1), dense.weight_bits, family)
     width = dense.pe * dense.per_row * dense.weight_bits
-    return in_blocks(words, width, family) or in_luts(words, width, family)
+    return table(words, width, lambda: width, family)
 
 
 def folded_cost(dense: FoldedDense, family: Family) -> Cost:

@@ -133,7 +133,7 @@ def test_matrix(case: WindowCase) -> None:
 class Ungrouped(Dense):
     """A layer whose zeros are weights."""
 
-    groups = 1  # type: ignore[assignment]
+    groups = 1  # type: ignore[assignment]  # a property of Dense
 
 
 class Plain(Multiply):
