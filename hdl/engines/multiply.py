@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+
 from lutwright.frontend.device import Device, Family
 from lutwright.frontend.ir import Type
 from lutwright.frontend.nodes import Dense
+from lutwright.hdl.engines.base import Folding
 from lutwright.hdl.engines.bits import DigitLanes
 from lutwright.hdl.engines.chains import MaskPairs
 from lutwright.hdl.engines.folded_engine import FoldedEngine
 from lutwright.hdl.engines.lanes import Lanes
+from lutwright.hdl.engines.mixed import MixedLanes
 from lutwright.hdl.engines.products import MOST_LANES, MOST_ROWS, ProductLanes, packings
 
 DSP_WIDTH = 16
 LEAST_PRODUCT = 4  # bits of a product
+MOST_BLOCKS = 0.9  # of a device, for a layer that does not fit into all of them
 
 
 class Multiply(FoldedEngine):
@@ -28,12 +33,27 @@ class Multiply(FoldedEngine):
 
 
 class MultiplyDsp(FoldedEngine):
-    """The same with multipliers that synthesis puts into DSP blocks, several rows in each where they fit."""
+    """The same with multipliers that synthesis puts into DSP blocks, several rows in each where they fit.
+
+    A folding that needs more blocks than the device has takes up to MOST_BLOCKS of them; its other rows are in LUTs.
+    """
 
     name = "multiply_dsp"
 
     def lanes(self, node: Dense, family: Family) -> tuple[Lanes, ...]:
         return (ProductLanes(),)
+
+    def ways(self, node: Dense, x: Type, folding: Folding, device: Device) -> tuple[Lanes, ...]:
+        lanes = ProductLanes()
+
+        def blocks(rows: int) -> int:
+            made = lanes.packings(node, x, rows, folding.simd, 1, device.family)
+            return sum(packing.products(folding.simd, device.family)[0] for packing in made)
+
+        if device.dsps is None or node.groups > 1 or blocks(folding.pe) <= device.dsps:
+            return (lanes,)
+        inside = bisect_right(range(1, folding.pe), MOST_BLOCKS * device.dsps, key=blocks)
+        return (MixedLanes(folding.pe, inside),) if inside else (lanes,)
 
     def supports(self, node: Dense, x: Type, device: Device) -> str | None:
         weight = node.weight_type
