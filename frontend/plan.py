@@ -29,6 +29,7 @@ HOST_LINK = Cost(700, 500, 3, 0, 0)
 COMFORT = (Room(0.6, 10_000), Room(0.7, 15_000), Room(0.8, 20_000))
 WORTH = 1.5
 FULL = 0.8  # of a room's LUTs, from where on a larger one may help
+DEARER = [1.2**step for step in range(1, 17)]  # prices of a LUT, in search of plans with more blocks in their place
 WAITS = 1.02  # of the slowest node's cycles, that an interval may take before queues are worth their while
 # Shares of the device that the nodes may take: what stands between them is known once they are chosen.
 SLACK = (1.0, 0.95, 0.85, 0.7)
@@ -186,7 +187,7 @@ def _for_fps(search: Search, candidates: Sequence[int], wanted: float, clock_mhz
     cycles = int(clock_mhz * 1e6 / wanted)
     solution = search.solve(cycles, room=room) if cycles >= 1 else None
     if solution is not None and solution.fits(room):
-        return solution
+        return _eased(search, cycles, room, solution)
     best = _fastest(search, candidates, room)
     reach = f"{clock_mhz * 1e6 // best.cost.cycles:,.0f} frames/s" if best else "none"
     raise PlanError(
@@ -194,6 +195,16 @@ def _for_fps(search: Search, candidates: Sequence[int], wanted: float, clock_mhz
         f"and the fastest plan that fits {search.device.name} reaches {reach}. "
         "Ask for less, a faster --clock, or a larger device"
     )
+
+
+def _eased(search: Search, cycles: int, room: Room, solution: Solution) -> Solution:
+    """The same interval in fewer LUTs, where there are many and blocks of the device can take their place."""
+    least, found = COMFORT[0].luts, [solution]
+    for price in DEARER if solution.cost.luts > least else ():
+        other = search.solve(cycles, room=room, luts=price)
+        if other is not None and other.fits(room):
+            found.append(other)
+    return min(found, key=lambda one: max(one.cost.luts, least))
 
 
 def _too_big(search: Search, cost: Cost | None) -> str:

@@ -143,14 +143,15 @@ class Search:
         """An interval that every option meets."""
         return self.candidates()[-1] + max(node.type.size for node in self.steps) * 4
 
-    def solve(self, interval: int, haste: float = 0.0, room: Room | None = None) -> Solution | None:
+    def solve(self, interval: int, haste: float = 0.0, room: Room | None = None, luts: float = 1.0) -> Solution | None:
         """The cheapest choice in which no node takes more than `interval` cycles, or None.
 
-        `haste`: what a cycle of any node is worth, in shares of the device. Where the choice does not fit in `room`,
-        what it overdraws is made dearer, a few times; then the choice that overdraws the least.
+        `haste`: what a cycle of any node is worth, in shares of the device; `luts`: what a share of the LUTs is, others
+        being 1. Where the choice does not fit in `room`, what it overdraws is made dearer, a few times; then the choice
+        that overdraws the least.
         """
         limits = (room or Room()).of(self.limits)
-        prices, best = dict.fromkeys(limits, 1.0), None
+        prices, best = dict.fromkeys(limits, 1.0) | {"LUT": luts}, None
         for _ in range(ROUNDS):
             weights = {name: prices[name] / limit if limit > 0 else 1e9 for name, limit in limits.items()}
             found = self._cheapest(interval, haste, weights, limits)

@@ -79,6 +79,19 @@ def test_shared_models(models: Path, name: str, grid: str | None, goal: Goal | N
     assert network.cost.cycles == network.timing().interval
 
 
+def test_many_luts_give_way_to_blocks() -> None:
+    """A goal that takes over 10,000 LUTs takes DSP blocks that are there, though not for all of a layer's products."""
+    rng = np.random.default_rng(0)
+    source = Input("in", (), Type((128,), -8, 7))
+    graph = Graph((source, Dense.of("fc", source, rng.integers(-8, 8, (128, 128)))), "fc")
+    chosen = plan(graph, device("ecp5-25k"), Fps(1_000_000), clock_mhz=CLOCK)
+    cost = Network(graph, chosen).cost
+    inside = plan(graph, device("ecp5-25k"), Fps(1_000_000), clock_mhz=CLOCK, engines={"fc": "multiply"})
+    assert chosen.nodes["fc"].engine == "multiply_dsp"
+    assert 10_000 < cost.luts < Network(graph, inside).cost.luts
+    assert 0 < cost.dsps <= chosen.device.dsps < chosen.nodes["fc"].folding.pe * chosen.nodes["fc"].folding.simd // 2
+
+
 def test_goals_are_ordered(digits: Graph) -> None:
     """Latency has the lowest latency, Smallest needs the least, and a plan without a goal lies between."""
     for name in ("ice40-up5k", "ecp5-25k", "gw1n-9"):
