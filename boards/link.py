@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from amaranth import Array as Choice
 from amaranth import Cat, Const, Module, Mux, Signal, signed
 from amaranth.hdl import Value
 from amaranth.lib import stream, wiring
@@ -16,6 +17,7 @@ from lutwright.boards.payload import beat_bytes, sample_bytes
 from lutwright.hdl.beats import Beats
 
 HEADER, CRC = 4, 2  # bytes
+ROWS = 2048  # bytes of a block RAM of the largest kind
 
 
 class Deframer(wiring.Component):
@@ -86,9 +88,9 @@ class Deframer(wiring.Component):
 
 
 class Feeder(wiring.Component):
-    """Gives a sample of the buffer to the core, a beat in `2 * bytes + 1` cycles.
+    """Gives a sample of the buffer to the core, a beat in `3 * bytes + 1` cycles.
 
-    `start`: a sample is there. `address`, `data`: the buffer's read port, one cycle later. `done`: the sample's last
+    `start`: a sample is there. `address`, `data`: of the buffer, two cycles later. `done`: the sample's last
     beat was taken.
     """
 
@@ -112,6 +114,8 @@ class Feeder(wiring.Component):
         m.d.comb += self.o.payload.as_value().eq(Cat(shift[: self.beats.bits - 1], last))
         with m.FSM():
             with m.State("read"), m.If(self.start):
+                m.next = "wait"
+            with m.State("wait"):
                 m.next = "take"
             with m.State("take"):
                 m.d.sync += shift.eq(Cat(shift, self.data)[8:])
@@ -229,6 +233,44 @@ def buffer_bytes(beats: Beats, window: int) -> int:
     return (window - 1) * (1 << (size - 1).bit_length()) + size
 
 
+class SampleBuffer(wiring.Component):
+    """So many bytes, in memories of ROWS each with a register behind it: what selects one is not behind a block RAM.
+
+    `data`: the byte at `address`, once that has stayed for two cycles.
+    """
+
+    def __init__(self, depth: int) -> None:
+        self.depth = depth
+        address = range(max(2, depth))
+        super().__init__(
+            {
+                "w_address": In(address),
+                "w_data": In(8),
+                "w_enable": In(1),
+                "address": In(address),
+                "data": Out(8),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        row_bits = (ROWS - 1).bit_length()
+        held = [Signal(8, name=f"held{start // ROWS}", reset_less=True) for start in range(0, self.depth, ROWS)]
+        for number, register in enumerate(held):
+            memory = Memory(shape=8, depth=min(ROWS, self.depth - number * ROWS), init=[])
+            m.submodules[f"memory{number}"] = memory
+            write, read = memory.write_port(), memory.read_port()
+            m.d.comb += [
+                write.addr.eq(self.w_address[:row_bits]),
+                write.data.eq(self.w_data),
+                write.en.eq(self.w_enable & (self.w_address >> row_bits == number)),
+                read.addr.eq(self.address[:row_bits]),
+            ]
+            m.d.sync += register.eq(read.data)
+        m.d.comb += self.data.eq(Choice(held)[self.address >> row_bits])
+        return m
+
+
 class Link(wiring.Component):
     """Bytes of requests in, bytes of answers out, the core between `to_core` and `from_core`.
 
@@ -254,8 +296,7 @@ class Link(wiring.Component):
         m.submodules.deframer = deframer = Deframer(size)
         m.submodules.feeder = feeder = Feeder(self.i_beats)
         m.submodules.framer = framer = Framer(self.o_beats, self.digest, self.window)
-        m.submodules.buffer = buffer = Memory(shape=8, depth=buffer_bytes(self.i_beats, self.window), init=[])
-        write, read = buffer.write_port(), buffer.read_port()
+        m.submodules.buffer = buffer = SampleBuffer(buffer_bytes(self.i_beats, self.window))
         wiring.connect(m, wiring.flipped(self.to_core), feeder.o)
         wiring.connect(m, framer.i, wiring.flipped(self.from_core))
         wiring.connect(m, wiring.flipped(self.o), framer.o)
@@ -273,12 +314,12 @@ class Link(wiring.Component):
             deframer.i_data.eq(self.i_data),
             deframer.i_valid.eq(self.i_valid),
             deframer.full.eq((accepted - answered)[: len(accepted)] == self.window),
-            write.addr.eq(Cat(deframer.w_address, bank(accepted))),
-            write.data.eq(deframer.w_data),
-            write.en.eq(deframer.w_enable),
+            buffer.w_address.eq(Cat(deframer.w_address, bank(accepted))),
+            buffer.w_data.eq(deframer.w_data),
+            buffer.w_enable.eq(deframer.w_enable),
             feeder.start.eq(fed != accepted),
-            read.addr.eq(Cat(feeder.address, bank(fed))),
-            feeder.data.eq(read.data),
+            buffer.address.eq(Cat(feeder.address, bank(fed))),
+            feeder.data.eq(buffer.data),
             framer.sequence.eq(sequences.word_select(bank(answered), 8)),
         ]
         m.d.sync += [fed.eq(fed + feeder.done), answered.eq(answered + framer.result_done)]

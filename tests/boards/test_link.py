@@ -14,7 +14,7 @@ from amaranth.lib import wiring
 from amaranth.sim import Simulator, SimulatorContext
 
 from lutwright.boards.framing import FLAG, VERSION, Decoder, Fault, Frame, Kind, encode
-from lutwright.boards.link import Link
+from lutwright.boards.link import ROWS, Link, SampleBuffer
 from lutwright.boards.payload import pack
 from lutwright.frontend.device import device
 from lutwright.frontend.ir import Array, Input, Type
@@ -222,3 +222,27 @@ def test_reset_amid_a_frame(cut: int) -> None:
     line = bytes_of(run_frames(core, samples))
     got = answer(core, [*line[:cut], -1, *line])
     assert [frame for frame in got if frame.kind == Kind.RESULT] == results(node, core, samples)
+
+
+@pytest.mark.parametrize("depth", [1, ROWS, ROWS + 1, 2 * ROWS + 700])
+def test_a_buffer_of_many_memories(depth: int) -> None:
+    """Every byte that it holds comes back, wherever memories meet; no other one is written with it."""
+    buffer, rng = SampleBuffer(depth), random.Random(depth)
+    held = [rng.randrange(256) for _ in range(depth)]
+    simulator = Simulator(buffer)
+    simulator.add_clock(1e-6)
+
+    async def bench(context: SimulatorContext) -> None:
+        for address, value in enumerate(held):
+            context.set(buffer.w_address, address)
+            context.set(buffer.w_data, value)
+            context.set(buffer.w_enable, 1)
+            await context.tick()
+        context.set(buffer.w_enable, 0)
+        for address in {0, depth - 1, *(rng.randrange(depth) for _ in range(200)), *range(depth)[ROWS - 2 : ROWS + 2]}:
+            context.set(buffer.address, address)
+            await context.tick().repeat(2)
+            assert context.get(buffer.data) == held[address]
+
+    simulator.add_testbench(bench)
+    simulator.run()
