@@ -135,7 +135,7 @@ class Naive(FoldedEngine):
 
     name = "naive"
 
-    def lanes(self, node: Dense, family: Family) -> tuple[Lanes, ...]:
+    def lanes(self, node: Dense, x: Type, folding: Folding, device: Device) -> tuple[Lanes, ...]:
         return (NaiveLanes(),)
 
     def supports(self, node: Dense, x: Type, device: Device) -> str | None:

@@ -182,9 +182,9 @@ def sliced(parts: Sequence[Placed], device: Device) -> list[Placed]:
     by_number = {place.number: place for place in parts}
     for place in parts:
         if isinstance(place.part.component, Fork):
-            behind[place.number] = []
+            behind[place.number] = behind[place.takes[0].part]
         elif place.cuts_ready:
-            behind[place.number] = [(place.number, 0)]
+            behind[place.number] = [] if isinstance(place.part.component, Slice) else [(place.number, 0)]
         else:
             rows = [[*behind.get(wire.part, []), (place.number, k)] for k, wire in enumerate(place.takes)]
             for k, row in enumerate(rows):

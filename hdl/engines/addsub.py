@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from lutwright.frontend.device import Device, Family
+from lutwright.frontend.device import Device
 from lutwright.frontend.ir import Type
 from lutwright.frontend.nodes import Dense
+from lutwright.hdl.engines.base import Folding
 from lutwright.hdl.engines.bits import MaskLanes, SignLanes
 from lutwright.hdl.engines.chains import MaskPairs, SignPairs
 from lutwright.hdl.engines.folded_engine import FoldedEngine
@@ -16,10 +17,10 @@ class AddSub(FoldedEngine):
 
     name = "addsub"
 
-    def lanes(self, node: Dense, family: Family) -> tuple[Lanes, ...]:
+    def lanes(self, node: Dense, x: Type, folding: Folding, device: Device) -> tuple[Lanes, ...]:
         if node.weighs_all:
-            return (SignLanes(), SignPairs()) if family == "xc7" else (SignLanes(),)
-        return (MaskLanes(), MaskPairs()) if family == "xc7" else (MaskLanes(),)
+            return (SignLanes(), SignPairs()) if device.family == "xc7" else (SignLanes(),)
+        return (MaskLanes(), MaskPairs()) if device.family == "xc7" else (MaskLanes(),)
 
     def supports(self, node: Dense, x: Type, device: Device) -> str | None:
         largest = max(-node.weight_type.lo, node.weight_type.hi)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from lutwright.frontend.device import Device, Family
+from lutwright.frontend.device import Device
 from lutwright.frontend.ir import Type
 from lutwright.frontend.nodes import Dense
 from lutwright.hdl.engines.addsub import AddSub
+from lutwright.hdl.engines.base import Folding
 from lutwright.hdl.engines.lanes import Lanes
 
 
@@ -20,8 +21,8 @@ class BitSerial(AddSub):
 
     name, serial = "bitserial", True
 
-    def lanes(self, node: Dense, family: Family) -> tuple[Lanes, ...]:
-        return super().lanes(node, family)[:1]  # of bits
+    def lanes(self, node: Dense, x: Type, folding: Folding, device: Device) -> tuple[Lanes, ...]:
+        return super().lanes(node, x, folding, device)[:1]  # of bits
 
     def supports(self, node: Dense, x: Type, device: Device) -> str | None:
         if x.width == 1:

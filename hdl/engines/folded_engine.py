@@ -22,21 +22,17 @@ class FoldedEngine:
     serial = False
 
     @abstractmethod
-    def lanes(self, node: Dense, family: Family) -> tuple[Lanes, ...]:
-        """The ways in which its lanes can multiply, of which a folding has the one with the fewest LUTs."""
-
-    def ways(self, node: Dense, x: Type, folding: Folding, device: Device) -> tuple[Lanes, ...]:
-        """The same for a folding on a device."""
-        return self.lanes(node, device.family)
+    def lanes(self, node: Dense, x: Type, folding: Folding, device: Device) -> tuple[Lanes, ...]:
+        """The ways in which a folding's lanes can multiply, of which it has the one with the fewest LUTs."""
 
     def foldings(self, node: Dense, x: Type) -> Iterable[Folding]:
         return foldings(node)
 
     def cost(self, node: Dense, x: Type, folding: Folding, device: Device) -> Cost:
-        return _cheapest(node, x, folding, self.ways(node, x, folding, device), device.family, self.serial)[0]
+        return _cheapest(node, x, folding, self.lanes(node, x, folding, device), device.family, self.serial)[0]
 
     def build(self, node: Dense, x: Type, folding: Folding, device: Device) -> StreamComponent:
-        _, lanes = _cheapest(node, x, folding, self.ways(node, x, folding, device), device.family, self.serial)
+        _, lanes = _cheapest(node, x, folding, self.lanes(node, x, folding, device), device.family, self.serial)
         return FoldedDense(node, x, folding, lanes, device.family, self.serial)
 
 

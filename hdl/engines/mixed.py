@@ -13,7 +13,7 @@ from lutwright.frontend.ir import Array, Type
 from lutwright.frontend.nodes import Dense
 from lutwright.hdl.engines.bits import DigitLanes
 from lutwright.hdl.engines.lanes import Lanes, Sum
-from lutwright.hdl.engines.products import ProductLanes
+from lutwright.hdl.engines.products import ProductLanes, delayed
 from lutwright.hdl.registers import Registers
 from lutwright.hdl.resources import Usage
 
@@ -97,10 +97,8 @@ class MixedLanes:
 
 def waiting(one: Sum, cycles: int, registered: Registers) -> Sum:
     total, carry = one
-    for _ in range(cycles):
-        total = registered(total, "waiting")
-        carry = None if carry is None else registered(carry, "waiting")
-    return total, carry
+    late = None if carry is None else delayed(carry, "waiting", registered, cycles)
+    return delayed(total, "waiting", registered, cycles), late
 
 
 def doubled(one: Sum) -> Sum:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 
-from lutwright.frontend.device import Device, Family
+from lutwright.frontend.device import Device
 from lutwright.frontend.ir import Type
 from lutwright.frontend.nodes import Dense
 from lutwright.hdl.engines.base import Folding
@@ -17,7 +17,7 @@ from lutwright.hdl.engines.products import MOST_LANES, MOST_ROWS, ProductLanes, 
 
 DSP_WIDTH = 16
 LEAST_PRODUCT = 4  # bits of a product
-MOST_BLOCKS = 0.9  # of a device, for a layer that does not fit into all of them
+MOST_BLOCKS = 0.9  # of a device's, for a layer that would need more than all: other nodes need some too
 
 
 class Multiply(FoldedEngine):
@@ -25,8 +25,8 @@ class Multiply(FoldedEngine):
 
     name = "multiply"
 
-    def lanes(self, node: Dense, family: Family) -> tuple[Lanes, ...]:
-        return (DigitLanes(), MaskPairs()) if family == "xc7" else (DigitLanes(),)
+    def lanes(self, node: Dense, x: Type, folding: Folding, device: Device) -> tuple[Lanes, ...]:
+        return (DigitLanes(), MaskPairs()) if device.family == "xc7" else (DigitLanes(),)
 
     def supports(self, node: Dense, x: Type, device: Device) -> str | None:
         return None
@@ -35,20 +35,17 @@ class Multiply(FoldedEngine):
 class MultiplyDsp(FoldedEngine):
     """The same with multipliers that synthesis puts into DSP blocks, several rows in each where they fit.
 
-    A folding that needs more blocks than the device has takes up to MOST_BLOCKS of them; its other rows are in LUTs.
+    Of a layer of one group, a folding that needs more blocks than the device has takes as many rows as fit into
+    MOST_BLOCKS of them, if any do; its other rows are in LUTs.
     """
 
     name = "multiply_dsp"
 
-    def lanes(self, node: Dense, family: Family) -> tuple[Lanes, ...]:
-        return (ProductLanes(),)
-
-    def ways(self, node: Dense, x: Type, folding: Folding, device: Device) -> tuple[Lanes, ...]:
+    def lanes(self, node: Dense, x: Type, folding: Folding, device: Device) -> tuple[Lanes, ...]:
         lanes = ProductLanes()
 
         def blocks(rows: int) -> int:
-            made = lanes.packings(node, x, rows, folding.simd, 1, device.family)
-            return sum(packing.products(folding.simd, device.family)[0] for packing in made)
+            return lanes.usage(node, x, rows, folding.simd, 1, device.family, False).dsps
 
         if device.dsps is None or node.groups > 1 or blocks(folding.pe) <= device.dsps:
             return (lanes,)

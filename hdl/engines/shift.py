@@ -12,6 +12,7 @@ from amaranth import Cat, Const, Mux, Value
 from lutwright.frontend.device import Device, Family
 from lutwright.frontend.ir import Array, Type
 from lutwright.frontend.nodes import Dense
+from lutwright.hdl.engines.base import Folding
 from lutwright.hdl.engines.bits import BitLanes, Columns, Leaves, least
 from lutwright.hdl.engines.folded_engine import FoldedEngine
 from lutwright.hdl.engines.lanes import Lanes
@@ -98,7 +99,7 @@ class Shift(FoldedEngine):
 
     name = "shift"
 
-    def lanes(self, node: Dense, family: Family) -> tuple[Lanes, ...]:
+    def lanes(self, node: Dense, x: Type, folding: Folding, device: Device) -> tuple[Lanes, ...]:
         return (ShiftLanes(),)
 
     def supports(self, node: Dense, x: Type, device: Device) -> str | None:

@@ -175,6 +175,15 @@ def shrinking(seed: int) -> tuple[Graph, Plan]:
     return net.done()
 
 
+def forked(seed: int) -> tuple[Graph, Plan]:
+    """A fork behind a part whose `ready` is a register, so that no slice stands between them."""
+    net = Built((3, 4), -2, 1, seed)
+    dense = net(Dense.of("dense", net.nodes[0], net.rng.integers(-1, 2, (4, 4))), 2, 4, "multiply")
+    scaled = net(Add.of("scaled", (dense,), np.array([[3]])), 2, 2)
+    net(Add.of("sum", (scaled, dense), np.array([[1, 2]])), 2, 2)
+    return net.done()
+
+
 NETWORKS: dict[str, Callable[[int], tuple[Graph, Plan]]] = {
     "residual": residual,
     "per_channel": per_channel,
@@ -189,12 +198,13 @@ NETWORKS: dict[str, Callable[[int], tuple[Graph, Plan]]] = {
     "turned": turned,
     "bursts": bursts,
     "shrinking": shrinking,
+    "forked": forked,
 }
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_ready_passes_few_parts(name: str) -> None:
-    """Through joins too, by each of their inputs. Forks, which stand behind registers, and slices are none."""
+    """Through joins too, by each of their inputs. Forks and slices are none."""
     graph, plan = NETWORKS[name](1)
     passed = {-1: 0}
     for place in Assembly(graph, plan).placed(plan.queues):

@@ -15,6 +15,7 @@ from lutwright.hdl.engines.base import Folding
 from lutwright.hdl.engines.folded import FoldedDense
 from lutwright.hdl.engines.mixed import MixedLanes
 from lutwright.hdl.engines.multiply import MultiplyDsp
+from lutwright.hdl.engines.products import ProductLanes
 from lutwright.hdl.synth import resources
 from lutwright.hdl.timing import measure, simulate
 
@@ -70,10 +71,8 @@ def test_a_layer_is_evaluate(
     if not any(stalls):
         per_in, per_out = component.i_beats.per_frame, component.o_beats.per_frame
         assert simulate(component.tokens(), per_in, per_out, 5) == ran.times
-        assert (
-            measure(component.tokens(), per_in, per_out).interval
-            == MultiplyDsp().cost(node, source, fold, device(DEVICES[family])).cycles
-        )
+        cycles = MultiplyDsp().cost(node, source, fold, target).cycles
+        assert measure(component.tokens(), per_in, per_out).interval == cycles
 
 
 @pytest.mark.parametrize("name", ["ecp5-85k", "ice40-up5k"])
@@ -84,6 +83,23 @@ def test_as_many_blocks_as_there_are(name: str) -> None:
     target = replace(device(name), dsps=20)
     found = resources(emit.rtlil(built(node, source, fold, target), "dut"), "dut", target)
     cost = MultiplyDsp().cost(node, source, fold, target)
-    assert found.dsp == cost.dsps
+    assert (found.dsp, found.bram) == (cost.dsps, cost.brams)
     assert 14 <= found.dsp <= 20
     assert abs(cost.luts / found.sites - 1) < 0.15
+
+
+def test_when_rows_are_in_blocks_alone() -> None:
+    """Where the device has as many as they need; where there is not room for one; in a layer of groups."""
+    node, source = layer((-8, 7), (0, 15), 8, 8)
+    whole, fold = device("ecp5-85k"), Folding(4, 8)
+    blocks = MultiplyDsp().cost(node, source, fold, whole).dsps
+    for dsps in (blocks, 1):
+        component = MultiplyDsp().build(node, source, fold, replace(whole, dsps=dsps))
+        assert isinstance(component, FoldedDense)
+        assert component.lanes == ProductLanes()
+    built(node, source, fold, replace(whole, dsps=blocks - 1))
+    mask = np.kron(np.eye(2, dtype=np.int64), np.ones((4, 4), np.int64))
+    grouped = Dense.of("dense", Input("x", (), source), node.weight * mask)
+    component = MultiplyDsp().build(grouped, source, Folding(4, 4), replace(whole, dsps=1))
+    assert isinstance(component, FoldedDense)
+    assert (component.node.groups, component.lanes) == (2, ProductLanes())

@@ -14,6 +14,7 @@ from amaranth import Value
 from lutwright.frontend.device import Device, Family
 from lutwright.frontend.ir import Array, Type
 from lutwright.frontend.nodes import Dense
+from lutwright.hdl.engines.base import Folding
 from lutwright.hdl.engines.bits import BitLanes, Columns, Leaves, least
 from lutwright.hdl.engines.folded_engine import FoldedEngine
 from lutwright.hdl.engines.lanes import Lanes
@@ -55,7 +56,7 @@ class Halves(FoldedEngine):
 
     name = "halves"
 
-    def lanes(self, node: Dense, family: Family) -> tuple[Lanes, ...]:
+    def lanes(self, node: Dense, x: Type, folding: Folding, device: Device) -> tuple[Lanes, ...]:
         return (GatedLanes(),)
 
     def supports(self, node: Dense, x: Type, device: Device) -> str | None:
