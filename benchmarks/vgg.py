@@ -1,10 +1,10 @@
 """A whole VGG-style network (`examples/vgg`) on a board, with and without Winograd's filters, as Markdown.
 
 Run: python benchmarks/vgg.py [--only PLAN …] [--clock MHZ]
-Pins choose the convolutions' form alone; the rest of a plan is the planner's, without a goal or for so many frames a
-second. `unpinned`: whether the planner makes the same plan without pins. The Verilog is proved equal to the golden
-model in every element and cycle, and that to onnxruntime's outputs, on `proved` frames; then a bitstream is built. LUTs
-are sites, as in `winograd.py`. All together take about an hour.
+Pins choose the form of convolutions and pools; the rest of a plan is the planner's, without a goal or for so many
+frames a second. `unpinned`: whether the planner makes the same plan without pins. The Verilog is proved equal to the
+golden model in every element and cycle, and that to onnxruntime's outputs, on `proved` frames; then a bitstream is
+built. LUTs are sites, as in `winograd.py`. All together take about an hour.
 """
 
 from __future__ import annotations
@@ -23,8 +23,10 @@ from lutwright.frontend.planning import Fps
 FOLDER = Path(__file__).parents[1] / "examples" / "vgg"
 BOARD, FRAMES = "ulx3s_85f", 5
 CONVS = tuple(f"conv{place}" for place in range(1, 7))
-DIRECT = {f"{name}_window": "unfold" for name in CONVS}
-WINOGRAD = dict.fromkeys(CONVS[1:], "winograd:m=2")  # conv1, of 3 channels, as the planner likes
+# Pools with a buffer in all plans: of those without one, a result is read, compared and written in one slow cycle.
+POOLS = {f"maxpool{place}": "pool" for place in range(1, 4)}
+DIRECT = POOLS | {f"{name}_window": "unfold" for name in CONVS}
+WINOGRAD = POOLS | dict.fromkeys(CONVS[1:], "winograd:m=2")  # conv1, of 3 channels, as the planner likes
 PLANS = {
     "direct": flow.Options(board=BOARD, engines=DIRECT),
     "winograd": flow.Options(board=BOARD, engines=WINOGRAD),
