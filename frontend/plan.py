@@ -56,7 +56,12 @@ def plan(
     candidates = search.candidates()
     tried: Network | None = None
     for share in SLACK:
-        chosen = _choice(search, candidates, goal, clock_mhz, share)
+        try:
+            chosen = _choice(search, candidates, goal, clock_mhz, share)
+        except PlanError:
+            if goal is None and tried is not None:
+                break
+            raise
         while chosen is not None:
             tried = Network(chosen.graph, chosen.plan)
             if not search.fits(tried.cost):
@@ -84,6 +89,8 @@ def plan(
             chosen = faster
         if chosen is None:
             break
+    if goal is None:  # the nodes alone have no smaller plan but the smallest, which may leave room for the rest
+        return plan(graph, device, Smallest(), engines=engines, folds=folds, clock_mhz=clock_mhz, board=board)
     raise PlanError(_too_big(search, tried.cost if tried else None))
 
 

@@ -79,6 +79,13 @@ def test_shared_models(models: Path, name: str, grid: str | None, goal: Goal | N
     assert network.cost.cycles == network.timing().interval
 
 
+def test_a_device_that_only_the_smallest_plan_fits_has_it(models: Path) -> None:
+    """With a share of its block RAM less, the weights need more LUTs than it has."""
+    graph = load(models / "tfc_2w2a" / "model.onnx").graph
+    smallest = plan(graph, device("ice40-up5k"), Smallest())
+    assert plan(graph, device("ice40-up5k")).nodes == smallest.nodes
+
+
 def test_many_luts_give_way_to_blocks() -> None:
     """A goal that takes over 10,000 LUTs takes DSP blocks that are there, though not for all of a layer's products."""
     rng = np.random.default_rng(0)
