@@ -20,12 +20,11 @@ from lutwright.hdl.engines.base import StreamComponent
 from lutwright.hdl.fifo import Fifo, Slice
 from lutwright.hdl.guard import FrameGuard
 from lutwright.hdl.parts import Part, computing
+from lutwright.hdl.registers import wide
 from lutwright.hdl.tokens import Tokens, Weaver
 from lutwright.hdl.unit import Unit
 
 READY_PATH = 2
-WIDE = 500  # registers of a component from which on `ready` comes from one of its own, as it has to reach them all
-WIDE_TO_SLICE = 20  # how many times the bits of a slice they have to be for that
 
 
 @dataclass(frozen=True)
@@ -220,7 +219,7 @@ def _cut(row: Sequence[tuple[Placed, int]]) -> int:
 
 def _wide(place: Placed, wire: Wire) -> bool:
     """Whether a slice of what a component gives is worth its while."""
-    return place.part.cost.ffs > max(WIDE, WIDE_TO_SLICE * wire.beats.bits)
+    return not place.part.component.free and wide(place.part.cost.ffs, wire.beats.bits)
 
 
 def named(parts: Sequence[Placed]) -> Iterator[Placed]:

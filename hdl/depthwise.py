@@ -92,6 +92,7 @@ class Depthwise(StreamComponent):
         dense, under = grouped(node, x)
         self.row = (*before(node, x, folding.simd), engine.build(dense, under, folding, device))
         super().__init__(self.row[0].i_beats, self.row[-1].o_beats)
+        self.free = self.row[-1].free
 
     def control(self) -> Stages:
         return tuple(stage for part in self.row for stage in part.control())

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from amaranth import Module, Signal
+from amaranth import Module, Mux, Signal, unsigned
 from amaranth.lib.fifo import SyncFIFOBuffered
+from amaranth.lib.memory import Memory
 
 from lutwright.errors import OptionError
-from lutwright.frontend.device import Device
+from lutwright.frontend.device import Device, Family
 from lutwright.hdl.beats import Beats
 from lutwright.hdl.engines.base import Cost
-from lutwright.hdl.resources import ram
+from lutwright.hdl.resources import Usage, ram
 from lutwright.hdl.tokens import Stages, queue, register_slice
 from lutwright.hdl.unit import Unit
 
@@ -55,33 +56,57 @@ class Fifo(Unit):
 
 
 class Slice(Unit):
-    """A register slice of two beats, which cuts every combinational path between its sides, `ready` included.
+    """A register slice of `depth` beats, which cuts every combinational path between its sides, `ready` included.
 
-    Ports: i, o: `beats`. Latency: 1 cycle. Throughput: one beat a cycle.
+    Ports: i, o: `beats`. Latency: 1 cycle. Throughput: one beat a cycle. All but one of the beats are in a register,
+    or in a memory of logic.
     """
 
     cuts_ready = True
 
-    def __init__(self, beats: Beats) -> None:
+    def __init__(self, beats: Beats, depth: int = 2) -> None:
+        if depth < 2:
+            raise OptionError(f"a register slice's depth must be at least 2, not {depth}")
         super().__init__(beats, beats)
+        self.depth = depth
 
     def control(self) -> Stages:
-        return register_slice()
+        return register_slice(self.depth)
 
     def cost(self, device: Device) -> Cost:
         """Predicted resources of Slice."""
-        return Cost(self.i_beats.bits + 6, 2 * self.i_beats.bits + 2, 0, 0, self.i_beats.per_frame)
+        usage = slice_usage(self.i_beats.bits, self.depth, device.family)
+        return Cost(round(usage.luts), round(usage.ffs), 0, 0, self.i_beats.per_frame)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        spare, full = Signal.like(self.i.payload), Signal()
-        m.d.comb += self.i.ready.eq(~full)
-        with m.If(~self.o.valid | self.o.ready):
-            m.d.sync += [self.o.valid.eq(self.i.valid | full), full.eq(0)]
-            with m.If(full):
-                m.d.sync += self.o.payload.eq(spare)
-            with m.Else():
-                m.d.sync += self.o.payload.eq(self.i.payload)
-        with m.Elif(self.i.valid & ~full):
-            m.d.sync += [spare.eq(self.i.payload), full.eq(1)]
+        spares = self.depth - 1
+        level, first, free = Signal(range(spares + 1)), Signal(range(spares)), Signal(range(spares))
+        m.submodules.spare = spare = Memory(shape=unsigned(self.i_beats.bits), depth=spares, init=[])
+        write, read = spare.write_port(), spare.read_port(domain="comb")
+        passes, kept = Signal(), Signal()
+        m.d.comb += [
+            self.i.ready.eq(level != spares),
+            passes.eq(~self.o.valid | self.o.ready),
+            kept.eq(self.i.valid & self.i.ready & ~(passes & (level == 0))),
+            write.addr.eq(free),
+            write.data.eq(self.i.payload),
+            write.en.eq(kept),
+            read.addr.eq(first),
+        ]
+        with m.If(passes):
+            m.d.sync += [self.o.valid.eq(self.i.valid | (level != 0)), self.o.payload.eq(self.i.payload)]
+            with m.If(level != 0):
+                m.d.sync += [self.o.payload.eq(read.data), first.eq(Mux(first == spares - 1, 0, first + 1))]
+        m.d.sync += level.eq(level + kept - (passes & (level != 0)))
+        with m.If(kept):
+            m.d.sync += free.eq(Mux(free == spares - 1, 0, free + 1))
         return m
+
+
+def slice_usage(bits: int, depth: int, family: Family) -> Usage:
+    """Predicted resources of a Slice: what chooses between a beat that comes in and one that has been kept."""
+    if depth == 2:
+        return Usage(bits + 6, 2 * bits + 2)
+    address = (depth - 2).bit_length()
+    return ram(depth - 1, bits, family, blocks=False) + Usage(bits + 10 + 6 * address, bits + 2 + 3 * address)

@@ -124,11 +124,14 @@ def distinct(bits: Array) -> int:
     return len(np.unique(varying.view(f"V{columns.shape[1]}")))
 
 
-def ram(depth: int, width: int, family: Family) -> Usage:
-    """A memory with a write port and a read port, read into a register that needs no first value (`hdl.buffer`)."""
+def ram(depth: int, width: int, family: Family, blocks: bool = True) -> Usage:
+    """A memory with a write port and a read port, read into a register that needs no first value (`hdl.buffer`).
+
+    `blocks`: whether nothing comes between, so that it can be in block RAMs.
+    """
     luts = depth * (width * 0.7 + DECODE)
     options: list[tuple[float, Usage]] = [(depth * width, Usage(luts, (depth + 1) * width))]
-    for kind in BLOCKS[family]:
+    for kind in BLOCKS[family] if blocks else ():
         cost, cells, deep = kind.cheapest(depth, width, written=True)
         usage = Usage(deep * DECODE * (deep > 1), brams=-(-cells * kind.halves // 2)) + selected(deep, width, family)
         options.append((cost + READ_PORT, usage))

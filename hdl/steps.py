@@ -12,7 +12,7 @@ from lutwright.errors import PlanError
 from lutwright.frontend.ir import Array
 from lutwright.hdl.tokens import Kind, Stage, Tokens
 
-PIPELINE, SLICE, QUEUE, SERIALIZER, PACKER, REPLAY, SCHEDULE, FORK, JOIN, TURNS = (int(kind) for kind in Kind)
+PIPELINE, SLICE, QUEUE, SERIALIZER, PACKER, REPLAY, SCHEDULE, FORK, JOIN, TURNS, FREE = (int(kind) for kind in Kind)
 STATE = 6  # words of a stage's state
 PARAMETERS = 5  # the last one is where its table begins
 IDLE = 4096  # cycles in a row without a transfer, beyond those that pipelines take, that only a deadlock has
@@ -102,7 +102,7 @@ class Machine:
 
 
 def _pause(stage: Stage) -> int:
-    return sum(stage.parameters) if stage.kind is Kind.PIPELINE else 4
+    return sum(stage.parameters) if stage.kind in (Kind.PIPELINE, Kind.FREE) else 4
 
 
 def _padded(rows: tuple[tuple[int, ...], ...]) -> Array:
@@ -122,7 +122,7 @@ def _settle(
             valid[give] = state[k, 0] >= 1 << (parameters[k, 0] - 1)
         elif kind in (SLICE, SERIALIZER):
             valid[give] = state[k, 0] > 0
-        elif kind == QUEUE:
+        elif kind in (QUEUE, FREE):
             valid[give] = state[k, 1] > 0
         elif kind in (PACKER, SCHEDULE):
             valid[give] = state[k, 2] > 0
@@ -151,7 +151,9 @@ def _settle(
                 and state[k, 3] == parameters[k, 3] - 1
             )
         elif kind == SLICE:
-            ready[take] = state[k, 0] < 2
+            ready[take] = state[k, 0] < parameters[k, 0]
+        elif kind == FREE:
+            ready[take] = state[k, 2] < parameters[k, 2] or state[k, 3] < parameters[k, 1] - 1
         elif kind == QUEUE:
             ready[take] = state[k, 0] < parameters[k, 0] - 1
         elif kind == SERIALIZER:
@@ -215,6 +217,19 @@ def _tick(
                 state[k, 0] -= 1
             state[k, 0] += int(taken)
             peaks[k] = max(peaks[k], state[k, 0] + state[k, 1])
+        elif kind == FREE:
+            top = 1 << (parameters[k, 0] - 1)
+            if state[k, 0] >= top:
+                state[k, 0] -= top
+                state[k, 1] += 1
+            state[k, 0] <<= 1
+            state[k, 1] -= int(given)
+            state[k, 2] -= int(given)
+            state[k, 3] += int(taken)
+            if state[k, 3] == parameters[k, 1]:
+                state[k, 3] = 0
+                state[k, 0] |= 1
+                state[k, 2] += 1
         elif kind == SERIALIZER:
             state[k, 0] -= int(given)
             if taken:

@@ -31,6 +31,7 @@ class Kind(IntEnum):
     FORK = 7
     JOIN = 8
     TURNS = 9
+    FREE = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,9 +59,19 @@ def pipeline(depth: int, every: int = 1, warmup: int = 0, held: int = 1) -> Stag
     return (Stage(Kind.PIPELINE, (depth, every, warmup, held)),)
 
 
-def register_slice() -> Stages:
-    """Two registers."""
-    return (Stage(Kind.SLICE),)
+def free_running(depth: int, every: int, room: int) -> Stages:
+    """A pipeline of `depth` registers that never wait, and a register slice behind it that has `room` for its beats.
+
+    Of every `every` beats taken only the last gives a beat, and is only taken if there is room for that.
+    """
+    if not 1 <= depth <= DEEPEST:
+        raise GraphError(f"a pipeline must have 1 to {DEEPEST} stages, not {depth}")
+    return (Stage(Kind.FREE, (depth, every, room)),)
+
+
+def register_slice(depth: int = 2) -> Stages:
+    """Registers for `depth` beats."""
+    return (Stage(Kind.SLICE, (depth,)),)
 
 
 def queue(depth: int) -> Stages:

@@ -66,6 +66,9 @@ class StreamComponent(wiring.Component):
     # Whether `i.ready` depends on state alone. Where it does not, a network has to cut long paths of `ready`.
     cuts_ready = False
 
+    # Whether it takes beats only if it has room for what they give, so that `o.ready` need not reach its registers.
+    free = False
+
     def __init__(self, i_beats: Beats, o_beats: Beats) -> None:
         self.i_beats, self.o_beats = i_beats, o_beats
         self._has_ports = False

@@ -13,6 +13,7 @@ from lutwright.hdl.arith import LEVELS_PER_REGISTER, tree
 from lutwright.hdl.engines.base import Cost
 from lutwright.hdl.engines.folded import IN_LUTS, FoldedDense
 from lutwright.hdl.engines.spatial_dense import SpatialDense
+from lutwright.hdl.fifo import slice_usage
 from lutwright.hdl.resources import Usage, distinct, ram, selected, table
 
 
@@ -96,10 +97,11 @@ def weights(dense: FoldedDense, family: Family) -> Usage:
 
 def folded_cost(dense: FoldedDense, family: Family) -> Cost:
     """Predicted resources of a folded layer."""
-    x, lanes, weighed = dense.i_beats.type, dense.lanes, dense.weighed
-    words, usage = dense.folds * dense.sf, control(dense, family)
-    usage += lanes.usage(dense.node, weighed, dense.pe, dense.per_row, dense.parallel, family, words == 1)
+    x, weighed = dense.i_beats.type, dense.weighed
+    words, usage = dense.folds * dense.sf, control(dense, family) + dense.lanes_usage
     usage += accumulators(dense, family)
+    if dense.room:
+        usage += slice_usage(dense.o_beats.bits, dense.room, family)
     usage += Usage(selected(dense.planes, dense.simd, family).luts)
     usage += weights(dense, family)
     if dense.replay:

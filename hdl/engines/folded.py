@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import Any
 
 import numpy as np
 from amaranth import Array as Choice
@@ -18,10 +19,12 @@ from lutwright.hdl.beats import Beats
 from lutwright.hdl.engines.base import Folding, StreamComponent
 from lutwright.hdl.engines.foldings import groups_at_once
 from lutwright.hdl.engines.lanes import Lanes
-from lutwright.hdl.registers import Registers
+from lutwright.hdl.fifo import Slice
+from lutwright.hdl.registers import Registers, wide
 from lutwright.hdl.replay import ReplayBuffer
+from lutwright.hdl.resources import Usage
 from lutwright.hdl.rom import concatenated, rom
-from lutwright.hdl.tokens import Stages, pipeline
+from lutwright.hdl.tokens import Stages, free_running, pipeline
 
 # Folds whose starts are made of the fold's number in the LUT that adds them.
 IN_LUTS: dict[Family, int] = {"ice40": 4, "ecp5": 4, "gowin": 4, "xc7": 8}
@@ -41,6 +44,11 @@ def _codes(node: Dense, lanes: Lanes) -> Array:
     return lanes.codes(node).astype(np.min_scalar_type((1 << lanes.weight_bits(node)) - 1))
 
 
+@lru_cache(maxsize=1 << 16)
+def _usage(lanes: Lanes, *layer: Any) -> Usage:
+    return lanes.usage(*layer)
+
+
 class FoldedDense(StreamComponent):
     """y[n] = bias[n] + sum over k of weight[n, k] * x[k], PE rows and SIMD columns at a time.
 
@@ -55,6 +63,8 @@ class FoldedDense(StreamComponent):
     Ports: i: Beats(x, SIMD), o: Beats(node.type, PE). Throughput: `folds` * SF * `planes` cycles a vector,
     without bubbles. Latency: `depth` cycles after the last of SF beats in the last pass, one more where there is a
     ReplayBuffer: `i.ready` then depends on state alone.
+    Where `o.ready` would have to reach many registers for a few bits given (`wide`), they never wait: the beat that
+    makes a vector's is taken only if a Slice behind them has `room` for it. That is one more cycle of latency.
     Source: the matrix-vector unit of Umuroglu et al., "FINN", FPGA 2017.
     """
 
@@ -76,12 +86,32 @@ class FoldedDense(StreamComponent):
         self.held = self.planes > 1 and self.nf == self.sf == 1
         times = self.nf * self.planes
         self.replay = ReplayBuffer(vectors, self.simd, times) if times > 1 and not self.held else None
-        self.cuts_ready = self.replay is not None
         self.late = self.replay is not None and self.planes > 1  # a register takes what comes from the memory
         self.before = 1 + self.late + lanes.depth(node, self.weighed, self.pe // self.parallel, self.per_row, family)
         self.depth = self.before + 1
+        self.room = self._room()
+        self.free = self.room > 0
+        self.cuts_ready = self.free or self.replay is not None
+
+    @property
+    def lanes_usage(self) -> Usage:
+        """Predicted resources of the lanes."""
+        wired = self.folds * self.sf == 1
+        return _usage(self.lanes, self.node, self.weighed, self.pe, self.per_row, self.parallel, self.family, wired)
+
+    def _room(self) -> int:
+        """Beats that the Slice behind registers that never wait has room for; 0 if they wait.
+
+        One more than those on the way at full throughput: a beat is out depth + 2 cycles after its vector's last.
+        """
+        room = 1 - -(self.depth + 2) // (self.sf * self.planes)
+        registers = self.lanes_usage.ffs + self.pe * self.width
+        return room if not self.held and wide(registers, self.o_beats.bits * room // 2) else 0
 
     def control(self) -> Stages:
+        if self.room:
+            replayed = self.replay.control() if self.replay else ()
+            return (*replayed, *free_running(self.depth, self.sf * self.planes, self.room))
         if self.replay:
             return (*self.replay.control(), *pipeline(self.depth, every=self.sf * self.planes))
         return pipeline(self.depth, every=self.sf, held=self.planes)
@@ -130,7 +160,7 @@ class FoldedDense(StreamComponent):
             m.submodules.replay = self.replay
             wiring.connect(m, wiring.flipped(self.i), self.replay.i)
             source = self.replay.o
-        advance = Signal()
+        advance, given, step = Signal(), self.o, Signal()
         registered = Registers(m, advance)
         beat, fold, address = Signal(range(self.sf)), Signal(range(self.folds)), Signal(range(self.folds * self.sf))
         plane, first, tail, final = Signal(range(self.planes)), beat == 0, beat == self.sf - 1, fold == self.folds - 1
@@ -139,17 +169,24 @@ class FoldedDense(StreamComponent):
             lowest = plane == self.planes - 1
             whole, start = tail & lowest, first & (plane == 0)
             following = Mux(tail & ~lowest, address - (self.sf - 1), following)
-            with m.If(advance & source.valid & tail):
+            with m.If(step & tail):
                 m.d.sync += plane.eq(Mux(lowest, 0, plane + 1))
-        m.d.comb += [
-            advance.eq(~self.o.valid | self.o.ready),
-            source.ready.eq(advance & whole if self.held else advance),
-        ]
-        with m.If(advance & source.valid):
+        if self.room:
+            m.submodules.behind = behind = Slice(self.o_beats, self.room)
+            wiring.connect(m, behind.o, wiring.flipped(self.o))
+            given, owed = behind.i, Signal(range(self.room + 1))
+            m.d.sync += owed.eq(owed + (step & whole) - (self.o.valid & self.o.ready))
+            m.d.comb += [advance.eq(1), source.ready.eq((owed != self.room) | ~whole)]
+            m.d.comb += step.eq(source.valid & source.ready)
+        else:
+            m.d.comb += [advance.eq(~self.o.valid | self.o.ready), step.eq(source.valid & advance)]
+            m.d.comb += source.ready.eq(advance & whole if self.held else advance)
+        with m.If(step):
             m.d.sync += [beat.eq(Mux(tail, 0, beat + 1)), address.eq(Mux(whole & final, 0, following))]
             with m.If(whole):
                 m.d.sync += fold.eq(Mux(final, 0, fold + 1))
-        flags: Value = Cat(source.valid, source.valid & whole, start, final, source.payload.last, first)
+        there = step if self.room else source.valid
+        flags: Value = Cat(there, there & whole, start, final, source.payload.last, first)
         ways = [Way(fold, plane, flags)]
         for stage in range(self.before):
             fold, plane = registered(fold, f"fold{stage}"), registered(plane, f"plane{stage}")
@@ -176,7 +213,7 @@ class FoldedDense(StreamComponent):
         for row, (total, carry) in enumerate(sums):
             high = starts.word_select(row, self.width)[self.planes - 1 :]
             y = Signal(self.width, name=f"y{row}", reset_less=True)
-            m.d.comb += self.o.payload.data[row].eq(y[self.lanes.shift :])
+            m.d.comb += given.payload.data[row].eq(y[self.lanes.shift :])
             added: Value = high
 
             def doubled(value: Value, low: Value = low_bits[row]) -> Value:
@@ -204,8 +241,8 @@ class FoldedDense(StreamComponent):
                     with m.If(final):
                         m.d.sync += y.eq(0)
         m.d.comb += [
-            self.o.valid.eq(registered(done, "valid", data=False)),
-            self.o.payload.last.eq(registered(last, "last")),
+            given.valid.eq(registered(done, "valid", data=False)),
+            given.payload.last.eq(registered(last, "last")),
         ]
         return m
 

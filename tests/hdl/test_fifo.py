@@ -19,8 +19,9 @@ def test_fifo(depth: int) -> None:
     check(lambda: Fifo(BEATS, depth), lambda samples: samples, seed=depth)
 
 
-def test_slice() -> None:
-    check(lambda: Slice(BEATS), lambda samples: samples, seed=0)
+@pytest.mark.parametrize("depth", [2, 3, 4, 6, 11])
+def test_slice(depth: int) -> None:
+    check(lambda: Slice(BEATS, depth), lambda samples: samples, seed=depth)
 
 
 def test_too_shallow() -> None:
