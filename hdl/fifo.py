@@ -109,4 +109,4 @@ def slice_usage(bits: int, depth: int, family: Family) -> Usage:
     if depth == 2:
         return Usage(bits + 6, 2 * bits + 2)
     address = (depth - 2).bit_length()
-    return ram(depth - 1, bits, family, blocks=False) + Usage(bits + 10 + 6 * address, bits + 2 + 3 * address)
+    return ram(depth - 1, bits, family, blocks=False) + Usage(bits + 4 + 5 * address, 2 + 3 * address)

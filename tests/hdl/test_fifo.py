@@ -5,9 +5,12 @@ from __future__ import annotations
 import pytest
 
 from lutwright.errors import OptionError
+from lutwright.frontend.device import device
 from lutwright.frontend.ir import Type
 from lutwright.hdl.beats import Beats
+from lutwright.hdl.emit import rtlil
 from lutwright.hdl.fifo import Fifo, Slice
+from lutwright.hdl.synth import resources
 
 from .checks import check
 
@@ -24,6 +27,16 @@ def test_slice(depth: int) -> None:
     check(lambda: Slice(BEATS, depth), lambda samples: samples, seed=depth)
 
 
-def test_too_shallow() -> None:
+@pytest.mark.parametrize("name", ["ice40-up5k", "gw2a-18", "ecp5-25k"])
+@pytest.mark.parametrize(("lanes", "depth"), [(50, 2), (26, 4), (50, 6), (26, 9)])
+def test_a_slice_costs_what_is_predicted(name: str, lanes: int, depth: int) -> None:
+    beats, chip = Beats(Type((4, lanes), 0, 1), lanes), device(name)
+    cost, found = Slice(beats, depth).cost(chip), resources(rtlil(Slice(beats, depth), "dut"), "dut", chip)
+    assert abs(cost.luts - found.sites) <= 0.1 * found.sites
+    assert abs(cost.ffs - found.ff) <= 0.2 * found.ff
+
+
+@pytest.mark.parametrize("component", [Fifo, Slice])
+def test_too_shallow(component: type[Fifo | Slice]) -> None:
     with pytest.raises(OptionError, match="at least 2, not 1"):
-        Fifo(BEATS, 1)
+        component(BEATS, 1)

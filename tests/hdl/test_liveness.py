@@ -17,6 +17,7 @@ from lutwright.frontend.ir import Graph, Type
 from lutwright.frontend.nodes import Add, Concat, Conv, Dense, Pool
 from lutwright.frontend.nodes.windows import Window
 from lutwright.frontend.planning import NodePlan, Plan
+from lutwright.hdl.engines import folded
 from lutwright.hdl.engines.base import Folding
 from lutwright.hdl.network import Network
 from lutwright.hdl.pool import SEPARATE
@@ -24,7 +25,7 @@ from lutwright.hdl.sizing import goes_on
 from lutwright.hdl.steps import Machine
 from lutwright.hdl.timetable import Timetable
 from lutwright.hdl.timing import measure
-from lutwright.hdl.tokens import Tokens, Weaver, fork, join, pipeline, queue, schedule
+from lutwright.hdl.tokens import Kind, Tokens, Weaver, fork, join, pipeline, queue, schedule
 from lutwright.hdl.window import SlidingWindow
 
 from .test_branch import Built
@@ -135,6 +136,17 @@ class Explored:
 def test_every_state_goes_on(name: str) -> None:
     graph, plan = NETWORKS[name](0)
     explored = Explored(Network(graph, plan).tokens())
+    print(f"{name}: {len(explored.numbers)} states, queues {dict(plan.queues)}")
+    assert len(explored.free) == len(explored.numbers) and explored.dead == 0
+
+
+@pytest.mark.parametrize("name", ["residual", "lanes", "bursts"])
+def test_every_state_goes_on_where_registers_never_wait(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folded, "wide", lambda *_: True)
+    graph, plan = NETWORKS[name](0)
+    tokens = Network(graph, plan).tokens()
+    assert any(stage.kind is Kind.FREE for stage in tokens.stages)
+    explored = Explored(tokens)
     print(f"{name}: {len(explored.numbers)} states, queues {dict(plan.queues)}")
     assert len(explored.free) == len(explored.numbers) and explored.dead == 0
 
