@@ -56,12 +56,7 @@ def plan(
     candidates = search.candidates()
     tried: Network | None = None
     for share in SLACK:
-        try:
-            chosen = _choice(search, candidates, goal, clock_mhz, share)
-        except PlanError:
-            if goal is None and tried is not None:
-                break
-            raise
+        chosen = _choice(search, candidates, goal, clock_mhz, share)
         while chosen is not None:
             tried = Network(chosen.graph, chosen.plan)
             if not search.fits(tried.cost):
@@ -128,10 +123,12 @@ def _bursts(search: Search, chosen: Solution, network: Network, goal: Goal | Non
 def _choice(
     search: Search, candidates: Sequence[int], goal: Goal | None, clock_mhz: float | None, share: float
 ) -> Solution | None:
-    """The choice for a goal, in a share of the device; None if there is none."""
+    """The choice for a goal, in a share of the device; None if there is none, PlanError if none in the whole."""
     room = Room(share)
     smallest = search.solve(search.longest, room=room)
     if smallest is None or not smallest.fits(room):
+        if share < 1:
+            return None
         raise PlanError(_too_big(search, smallest.cost if smallest else None))
     match goal:
         case Smallest():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from amaranth import Module, Signal, Value
+from amaranth import Module, Mux, Signal, Value
 
 from lutwright.frontend.ir import Array
 from lutwright.hdl.timetable import Timetable
@@ -15,8 +15,8 @@ from lutwright.hdl.tokens import Stages, schedule
 class Intake:
     """Two registers for the beats of a stream, so that `i.ready` depends on state alone.
 
-    valid, data: the beat at hand. The owner drives `done`: it is done with in this cycle. `enter`: at the end of this
-    cycle the next one comes to hand.
+    valid, data: the beat at hand; its data stay until the next one. The owner drives `done`: it is done with in this
+    cycle. `enter`: at the end of this cycle the next one comes to hand.
     """
 
     def __init__(self, m: Module, i: Value) -> None:
@@ -27,12 +27,10 @@ class Intake:
         m.d.comb += [i.ready.eq(~full), self.enter.eq(free & (i.valid | full))]
         with m.If(free):
             m.d.sync += [self.valid.eq(i.valid | full), full.eq(0)]
-            with m.If(full):
-                m.d.sync += self.data.eq(spare)
-            with m.Else():
-                m.d.sync += self.data.eq(data)
         with m.Elif(i.valid & ~full):
             m.d.sync += [spare.eq(data), full.eq(1)]
+        with m.If(self.enter):
+            m.d.sync += self.data.eq(Mux(full, spare, data))
 
     def give(self, m: Module, o: Value, gives: Value, last: Value, elements: Sequence[Signal]) -> None:
         """Drives `done` and `o`: where `gives`, the beat at hand makes a result of these elements, in registers."""

@@ -133,9 +133,9 @@ class PoolReduce(Unit):
         if self.entries > 1:
             usage = ram(self.entries, lanes * y, device.family)
             address = (self.entries - 1).bit_length()
-            passing = lanes * y if self.node.kind == "max" else 0  # a sum's adder has room for it
-            luts, brams = luts + round(usage.luts) + passing + 2 * address, usage.brams
-            ffs += round(usage.ffs) + 2 * address
+            passing = lanes * y * (1 + (self.node.kind == "max"))  # a sum's adder has room for one of them
+            luts, brams = luts + round(usage.luts) + passing + 4 * address, usage.brams
+            ffs += round(usage.ffs) + lanes * y + 2 * address
         return Cost(luts, ffs, brams, 0, self.i_beats.per_frame)
 
     def elaborate(self, platform: object) -> Module:
@@ -143,9 +143,9 @@ class PoolReduce(Unit):
         at = Intake(m, self.i)
         rows, columns = self.axes()
         block, line = Signal(range(self.blocks)), Signal(range(self.entries + 1))
-        # Of the beat that comes to hand next, then of the one at hand: its place in the memory, and what it does.
-        address, final = Signal(range(self.entries)), block == self.blocks - 1
-        m.d.comb += address.eq(line + block)
+        # Of the beat that comes to hand next, then of the one at hand: what it does.
+        final, next_line = block == self.blocks - 1, Signal.like(line)
+        m.d.comb += next_line.eq(line)
         inside, ends = rows.inside & columns.inside, rows.ends & columns.ends
         last = (rows.index == rows.count - 1) & (columns.index == columns.count - 1) & final
         flags = Cat(inside, inside & ends, rows.begins & columns.begins, last)
@@ -153,17 +153,18 @@ class PoolReduce(Unit):
         with m.If(at.enter):
             m.d.sync += [held.eq(flags), block.eq(Mux(final, 0, block + 1))]
             with m.If(final):
-                m.d.sync += columns.advance()
+                m.d.sync += [*columns.advance(), line.eq(next_line)]
                 if columns.count > 1:
                     with m.If(columns.phase == columns.stride - 1):
-                        m.d.sync += line.eq(line + self.blocks)
+                        m.d.comb += next_line.eq(line + self.blocks)
                 with m.If(columns.last):
-                    m.d.sync += [*rows.advance(), *columns.restart(), line.eq(0)]
+                    m.d.sync += [*rows.advance(), *columns.restart()]
+                    m.d.comb += next_line.eq(0)
                     with m.If(rows.last):
                         m.d.sync += rows.restart()
         belongs, gives, begins, at_end = held
         partial = Signal(unsigned(self.o_beats.type.width * self.o_beats.lanes))
-        before = self._partial(m, at, address, partial, belongs)
+        before = self._partial(m, at, Mux(final, next_line, line + block + 1), partial, belongs)
         x, y, folded = self.i_beats.shape, self.o_beats.shape, list[Signal]()
         for lane in range(self.i_beats.lanes):
             element, old = at.data.word_select(lane, x.width), before.word_select(lane, y.width)
@@ -174,19 +175,31 @@ class PoolReduce(Unit):
         at.give(m, self.o, gives, at_end, folded)
         return m
 
-    def _partial(self, m: Module, at: Intake, address: Value, partial: Signal, belongs: Value) -> Value:
-        """What there is of the result to which the beat at hand belongs; `partial` is what it becomes."""
+    def _partial(self, m: Module, at: Intake, following: Value, partial: Signal, belongs: Value) -> Value:
+        """What there is of the result to which the beat at hand belongs; `partial` is what it becomes.
+
+        following: the place in the memory of the beat after the one that comes to hand next. It is read as early as
+        that, so that a register follows the memory: what the two beats before it write comes from `passed`.
+        """
         if self.entries == 1:
             kept = Signal.like(partial, reset_less=True)
             with m.If(at.done & belongs):
                 m.d.sync += kept.eq(partial)
             return kept
-        # What is read while it is written comes from `passed`.
-        write, word = buffer(m, "partials", len(partial), self.entries, address, at.enter)
-        passes, passed = Signal(), Signal.like(partial, reset_less=True)
-        m.d.comb += [write.data.eq(partial), write.en.eq(at.done & belongs)]
+        address, read = Signal(range(self.entries)), Signal(range(self.entries))
+        write, stored = buffer(m, "partials", len(partial), self.entries, read, at.enter)
+        word, passed = Signal.like(partial, reset_less=True), Signal.like(partial, reset_less=True)
+        passes, meets = Signal(), Signal()
+        m.d.comb += [read.eq(following), write.data.eq(partial), write.en.eq(at.done & belongs)]
         with m.If(at.enter):
-            m.d.sync += [write.addr.eq(address), passes.eq(write.en & (write.addr == address)), passed.eq(partial)]
+            m.d.sync += [
+                address.eq(read),
+                write.addr.eq(address),
+                passed.eq(partial),
+                word.eq(Mux(meets, passed, stored)),
+                passes.eq(belongs & (write.addr == address)),
+                meets.eq(belongs & (write.addr == read)),
+            ]
         return Mux(passes, passed, word)
 
     def _folded(self, element: Value, old: Value, begins: Value) -> Value:
