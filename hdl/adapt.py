@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from itertools import pairwise
 
 from amaranth import Module, Mux, Signal
 
@@ -44,10 +43,10 @@ class Serializer(Unit):
         folds, lanes = self.i_beats.per_vector, self.o_beats.lanes
         # How many narrow beats are left after the one at `o`, and whether none is.
         left, none_left, fold, last = Signal(range(self.parts)), Signal(), Signal(range(folds)), Signal()
-        held = [Signal(self.i_beats.shape.width * lanes, name=f"held{part}") for part in range(self.parts)]
+        width = self.i_beats.shape.width * lanes
+        held = [Signal(width, name=f"held{part}", reset_less=True) for part in range(self.parts)]
         following = Signal.like(left)
         parts = self.i.payload.data.as_value()
-        step = len(held[0])
         m.d.comb += [
             self.i.ready.eq(~self.o.valid | (self.o.ready & none_left)),
             self.o.payload.data.eq(held[0]),
@@ -56,12 +55,16 @@ class Serializer(Unit):
         ]
         with m.If(self.i.valid & self.i.ready):
             m.d.comb += following.eq(Mux(fold == folds - 1, self.final_parts - 1, self.parts - 1))
-            m.d.sync += [register.eq(parts[k * step : (k + 1) * step]) for k, register in enumerate(held)]
             m.d.sync += [self.o.valid.eq(1), last.eq(self.i.payload.last)]
             m.d.sync += fold.eq(Mux(fold == folds - 1, 0, fold + 1))
         with m.Elif(self.o.ready):
-            m.d.sync += [low.eq(high) for low, high in pairwise(held)]
             m.d.sync += self.o.valid.eq(self.o.valid & ~none_left)
+        # So many registers are enabled by what `o` says alone: they take what is at `i` even where that means nothing.
+        loads = ~self.o.valid | none_left
+        with m.If(~self.o.valid | self.o.ready):
+            for k, register in enumerate(held):
+                part = parts[k * width : (k + 1) * width]
+                m.d.sync += register.eq(Mux(loads, part, held[k + 1]) if k + 1 < len(held) else part)
         with m.If(self.i.ready | self.o.ready):
             m.d.sync += [left.eq(following), none_left.eq(following == 0)]
         return m
@@ -96,7 +99,8 @@ class Packer(Unit):
         m = Module()
         folds = self.o_beats.per_vector
         part, fold, done = Signal(range(self.parts)), Signal(range(folds)), Signal()
-        held = [Signal(self.i_beats.shape.width * self.i_beats.lanes, name=f"held{k}") for k in range(self.parts)]
+        width = self.i_beats.shape.width * self.i_beats.lanes
+        held = [Signal(width, name=f"held{k}", reset_less=True) for k in range(self.parts)]
         x = self.i.payload.data.as_value()
         m.d.comb += [
             done.eq(part == Mux(fold == folds - 1, self.final_parts - 1, self.parts - 1)),

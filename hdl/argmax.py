@@ -59,8 +59,8 @@ class ArgMaxUnit(Unit):
             winners = []
             for pair in range(0, len(best), 2):
                 left, right = best[pair], best[pair + 1] if pair + 1 < len(best) else best[pair]
-                value = Signal(shape, name=f"value{level}_{pair}")
-                index = Signal(level, name=f"index{level}_{pair}")
+                value = Signal(shape, name=f"value{level}_{pair}", reset_less=True)
+                index = Signal(level, name=f"index{level}_{pair}", reset_less=True)
                 wins = right[0] > left[0] if right is not left else Const(0)
                 with m.If(advance):
                     m.d.sync += value.eq(Mux(wins, right[0], left[0]))
@@ -73,7 +73,7 @@ class ArgMaxUnit(Unit):
                 m.d.sync += [now.eq(then) for now, then in zip((valid, last, position), before, strict=True)]
 
         ((value, lane),) = best
-        complement = Signal(shape.width)  # of the largest so far
+        complement = Signal(shape.width, reset_less=True)  # of the largest so far
         channel = self.o.payload.data[0]
         with m.If(advance):
             m.d.sync += [self.o.valid.eq(valid & (position == folds - 1)), self.o.payload.last.eq(last)]

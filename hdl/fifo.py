@@ -84,8 +84,9 @@ class Slice(Unit):
         level, first, free = Signal(range(spares + 1)), Signal(range(spares)), Signal(range(spares))
         m.submodules.spare = spare = Memory(shape=unsigned(self.i_beats.bits), depth=spares, init=[])
         write, read = spare.write_port(), spare.read_port(domain="comb")
-        passes, kept = Signal(), Signal()
+        passes, kept, given = Signal(), Signal(), Signal.like(self.o.payload, reset_less=True)
         m.d.comb += [
+            self.o.payload.eq(given),
             self.i.ready.eq(level != spares),
             passes.eq(~self.o.valid | self.o.ready),
             kept.eq(self.i.valid & self.i.ready & ~(passes & (level == 0))),
@@ -95,9 +96,9 @@ class Slice(Unit):
             read.addr.eq(first),
         ]
         with m.If(passes):
-            m.d.sync += [self.o.valid.eq(self.i.valid | (level != 0)), self.o.payload.eq(self.i.payload)]
+            m.d.sync += [self.o.valid.eq(self.i.valid | (level != 0)), given.eq(self.i.payload)]
             with m.If(level != 0):
-                m.d.sync += [self.o.payload.eq(read.data), first.eq(Mux(first == spares - 1, 0, first + 1))]
+                m.d.sync += [given.eq(read.data), first.eq(Mux(first == spares - 1, 0, first + 1))]
         m.d.sync += level.eq(level + kept - (passes & (level != 0)))
         with m.If(kept):
             m.d.sync += free.eq(Mux(free == spares - 1, 0, free + 1))

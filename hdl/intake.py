@@ -22,7 +22,8 @@ class Intake:
     def __init__(self, m: Module, i: Value) -> None:
         self.valid, self.done, self.enter = (Signal(name=name) for name in ("at_hand", "done", "enter"))
         data = i.payload.data.as_value()
-        self.data, spare, full = Signal.like(data, name="data", reset_less=True), Signal.like(data), Signal()
+        self.data, spare = (Signal.like(data, name=name, reset_less=True) for name in ("data", "spare"))
+        full = Signal()
         free = ~self.valid | self.done
         m.d.comb += [i.ready.eq(~full), self.enter.eq(free & (i.valid | full))]
         with m.If(free):
@@ -36,13 +37,11 @@ class Intake:
         """Drives `done` and `o`: where `gives`, the beat at hand makes a result of these elements, in registers."""
         step, free = Signal(name="step"), ~o.valid | o.ready
         m.d.comb += [step.eq(self.valid & gives & free), self.done.eq(self.valid & (~gives | free))]
-        with m.If(free):
-            m.d.sync += o.valid.eq(step)
         results = [Signal.like(element, name=f"y{lane}", reset_less=True) for lane, element in enumerate(elements)]
         m.d.comb += [o.payload.data[lane].eq(result) for lane, result in enumerate(results)]
-        with m.If(step):
+        with m.If(free):
             m.d.sync += [result.eq(element) for result, element in zip(results, elements, strict=True)]
-            m.d.sync += o.payload.last.eq(last)
+            m.d.sync += [o.valid.eq(step), o.payload.last.eq(last)]
 
 
 def completed(rows: Array, columns: Array, frame: int) -> Stages:

@@ -149,7 +149,7 @@ class ThresholdUnit(Unit):
             m.d.sync += fold.eq(following)
 
         def registered(flow: dict[str, Value]) -> dict[str, Value]:
-            stage = {name: Signal.like(value, name=name, init=0) for name, value in flow.items()}
+            stage = {n: Signal.like(value, name=n, init=0, reset_less=n != "valid") for n, value in flow.items()}
             with m.If(advance):
                 m.d.sync += [stage[name].eq(value) for name, value in flow.items()]
             return stage
@@ -206,7 +206,10 @@ class ThresholdUnit(Unit):
             results = [word.word_select(lane, stairs.width) + (counts[lane] ^ inverts[lane]) for lane in lanes]
         with m.If(advance):
             m.d.sync += [self.o.valid.eq(flow["valid"]), self.o.payload.last.eq(flow["last"])]
-            for lane, result in enumerate(results):
-                padded = flow["tail"] if lane >= self.used - self.pads else Const(0, 1)
-                m.d.sync += self.o.payload.data[lane].eq(Mux(padded, 0, result[: stairs.width]))
+        for lane, result in enumerate(results):
+            padded = flow["tail"] if lane >= self.used - self.pads else Const(0, 1)
+            y = Signal(stairs.width, name=f"y{lane}", reset_less=True)
+            m.d.comb += self.o.payload.data[lane].eq(y)
+            with m.If(advance):
+                m.d.sync += y.eq(Mux(padded, 0, result[: stairs.width]))
         return m
