@@ -57,8 +57,8 @@ def row(name: str, board: str, goal: Goal | None) -> list[str]:
 
 
 def alone(name: str, board: str, goal: Goal | None) -> list[str]:
-    """The network between registers, without board and link: resources, and Fmax of the first seed that meets the
-    board's clock, or of the best that a build tries, which is its clock then.
+    """The network between registers, without board and link: resources, and Fmax of a build's first seed that meets the
+    board's clock; if none does, of the best, which then is the clock.
     """
     made = design(MODELS / name / "model.onnx", flow.Options(board=board, grid=grid(name), goal=goal), lambda *_: None)
     timing, clock, start = made.network.timing(), made.clock_mhz or 0.0, time.perf_counter()
@@ -66,8 +66,9 @@ def alone(name: str, board: str, goal: Goal | None) -> list[str]:
         found, ports = synthesized(Network(made.model.graph, made.plan), made.plan.device, Path(folder))
         fmax = 0.0
         for seed in SEEDS:
-            fmax = max(fmax, placed(Path(folder), "clk", ports, made.plan.device, clock, seed) or 0.0)
-            if fmax >= clock:
+            found_mhz = placed(Path(folder), "clk", ports, made.plan.device, clock, seed)
+            fmax = max(fmax, found_mhz or 0.0)
+            if found_mhz is None or fmax >= clock:
                 break
     clock = min(clock, fmax or clock)
     return [

@@ -86,7 +86,7 @@ def plan(
             break
     if goal is None:  # the nodes alone have no smaller plan but the smallest, which may leave room for the rest
         return plan(graph, device, Smallest(), engines=engines, folds=folds, clock_mhz=clock_mhz, board=board)
-    raise PlanError(_too_big(search, tried.cost if tried else None))
+    raise PlanError(_too_big(search, tried.cost if tried else None, "the plan for this goal"))
 
 
 def _evened(
@@ -211,14 +211,14 @@ def _eased(search: Search, cycles: int, room: Room, solution: Solution) -> Solut
     return min(found, key=lambda one: max(one.cost.luts, least))
 
 
-def _too_big(search: Search, cost: Cost | None) -> str:
+def _too_big(search: Search, cost: Cost | None, what: str = "its smallest plan") -> str:
     if cost is None:
         return "no folding joins the pinned nodes: leave out a --fold"
     shares = search.shares(cost)
     name = max(shares, key=lambda name: shares[name])
     larger = search.elsewhere()
     return (
-        f"the network must fit {search.device.name}, but its smallest plan needs {amounts(cost)[name]} {name} of "
+        f"the network must fit {search.device.name}, but {what} needs {amounts(cost)[name]} {name} of "
         f"{search.limits[name]:.0f} to be had. "
         + (f"It fits {', '.join(larger)}" if larger else "It fits none of the known devices: make the model smaller")
     )

@@ -62,11 +62,10 @@ class Serializer(Unit):
         # So many registers are enabled by what `o` says alone: they take what is at `i` even where that means nothing.
         loads = ~self.o.valid | none_left
         with m.If(~self.o.valid | self.o.ready):
+            m.d.sync += [left.eq(following), none_left.eq(following == 0)]
             for k, register in enumerate(held):
                 part = parts[k * width : (k + 1) * width]
                 m.d.sync += register.eq(Mux(loads, part, held[k + 1]) if k + 1 < len(held) else part)
-        with m.If(self.i.ready | self.o.ready):
-            m.d.sync += [left.eq(following), none_left.eq(following == 0)]
         return m
 
 

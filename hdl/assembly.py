@@ -173,7 +173,7 @@ def _inputs(component: StreamComponent) -> tuple[Beats, ...]:
 def sliced(parts: Sequence[Placed], device: Device) -> list[Placed]:
     """The same with register slices, so that `ready` passes at most READY_PATH components in a row.
 
-    A slice stands where the beats have the fewest bits; and behind a WIDE component, if that is cheap beside it.
+    A slice stands where the beats have the fewest bits; and behind a component of many registers (`wide`).
     """
     result, spare = list[Placed](), len(parts)
     behind: dict[int, list[Taken]] = {}  # by part: the longest row since `ready` was last cut, itself the last
@@ -219,7 +219,7 @@ def _cut(row: Sequence[tuple[Placed, int]]) -> int:
 
 def _wide(place: Placed, wire: Wire) -> bool:
     """Whether a slice of what a component gives is worth its while."""
-    return not place.part.component.free and wide(place.part.cost.ffs, wire.beats.bits)
+    return not place.part.component.free and wide(place.part.cost.ffs, 2 * wire.beats.bits)
 
 
 def named(parts: Sequence[Placed]) -> Iterator[Placed]:

@@ -81,7 +81,7 @@ class Slice(Unit):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         spares = self.depth - 1
-        level, first, free = Signal(range(spares + 1)), Signal(range(spares)), Signal(range(spares))
+        level, head, tail = Signal(range(spares + 1)), Signal(range(spares)), Signal(range(spares))
         m.submodules.spare = spare = Memory(shape=unsigned(self.i_beats.bits), depth=spares, init=[])
         write, read = spare.write_port(), spare.read_port(domain="comb")
         passes, kept, given = Signal(), Signal(), Signal.like(self.o.payload, reset_less=True)
@@ -90,18 +90,18 @@ class Slice(Unit):
             self.i.ready.eq(level != spares),
             passes.eq(~self.o.valid | self.o.ready),
             kept.eq(self.i.valid & self.i.ready & ~(passes & (level == 0))),
-            write.addr.eq(free),
+            write.addr.eq(tail),
             write.data.eq(self.i.payload),
             write.en.eq(kept),
-            read.addr.eq(first),
+            read.addr.eq(head),
         ]
         with m.If(passes):
             m.d.sync += [self.o.valid.eq(self.i.valid | (level != 0)), given.eq(self.i.payload)]
             with m.If(level != 0):
-                m.d.sync += [given.eq(read.data), first.eq(Mux(first == spares - 1, 0, first + 1))]
+                m.d.sync += [given.eq(read.data), head.eq(Mux(head == spares - 1, 0, head + 1))]
         m.d.sync += level.eq(level + kept - (passes & (level != 0)))
         with m.If(kept):
-            m.d.sync += free.eq(Mux(free == spares - 1, 0, free + 1))
+            m.d.sync += tail.eq(Mux(tail == spares - 1, 0, tail + 1))
         return m
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from amaranth import Module, Signal, Value
 
 WIDE = 500  # registers of a component from which on `ready` should not have to reach them all
-WIDE_TO_BEAT = 20  # how many times the bits of the beats that are kept in their place they have to be for that
+WIDE_TO_SLICE = 10  # how many times the bits of a register slice they have to be for that
 
 
-def wide(registers: float, bits: int) -> bool:
-    """Whether so many registers are better kept from waiting by a register slice of two beats of so many bits."""
-    return registers > max(WIDE, WIDE_TO_BEAT * bits)
+def wide(registers: float, kept: int) -> bool:
+    """Whether `ready` should not reach so many registers, but a register slice behind them that keeps so many bits."""
+    return registers > max(WIDE, WIDE_TO_SLICE * kept)
 
 
 class Registers:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Any
 
 import numpy as np
 from amaranth import Array as Choice
@@ -42,11 +41,6 @@ class Way:
 @lru_cache(maxsize=32)
 def _codes(node: Dense, lanes: Lanes) -> Array:
     return lanes.codes(node).astype(np.min_scalar_type((1 << lanes.weight_bits(node)) - 1))
-
-
-@lru_cache(maxsize=1 << 16)
-def _usage(lanes: Lanes, *layer: Any) -> Usage:
-    return lanes.usage(*layer)
 
 
 class FoldedDense(StreamComponent):
@@ -93,20 +87,21 @@ class FoldedDense(StreamComponent):
         self.free = self.room > 0
         self.cuts_ready = self.free or self.replay is not None
 
-    @property
+    @cached_property
     def lanes_usage(self) -> Usage:
         """Predicted resources of the lanes."""
         wired = self.folds * self.sf == 1
-        return _usage(self.lanes, self.node, self.weighed, self.pe, self.per_row, self.parallel, self.family, wired)
+        return self.lanes.usage(self.node, self.weighed, self.pe, self.per_row, self.parallel, self.family, wired)
 
     def _room(self) -> int:
         """Beats that the Slice behind registers that never wait has room for; 0 if they wait.
 
-        One more than those on the way at full throughput: a beat is out depth + 2 cycles after its vector's last.
+        One more than those on the way at full throughput, where a beat is out depth + 2 cycles after its vector's last:
+        so a neighbour that takes beats unevenly does not slow it.
         """
         room = 1 - -(self.depth + 2) // (self.sf * self.planes)
         registers = self.lanes_usage.ffs + self.pe * self.width
-        return room if not self.held and wide(registers, self.o_beats.bits * room // 2) else 0
+        return room if not self.held and wide(registers, self.o_beats.bits * room) else 0
 
     def control(self) -> Stages:
         if self.room:
