@@ -294,8 +294,8 @@ def test_no_pool_makes_other_nodes_wait(models: Path) -> None:
     [
         (None, "separate", {"dense:0"}, 12),
         (None, None, set(), 12),
-        (Smallest(), None, set(), 15),
-        (Latency(), None, set(), 15),
+        (Smallest(), "separate", set(), 15),
+        (Latency(), "separate", set(), 15),
     ],
 )
 def test_bursts_are_evened_out_by_a_queue_or_another_pool(
