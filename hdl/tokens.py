@@ -48,14 +48,18 @@ Stages = tuple[Stage, ...]
 DEEPEST = 62  # stages of a pipeline, which are bits of one word
 
 
+def _check_depth(depth: int) -> None:
+    if not 1 <= depth <= DEEPEST:
+        raise GraphError(f"a pipeline must have 1 to {DEEPEST} stages, not {depth}")
+
+
 def pipeline(depth: int, every: int = 1, warmup: int = 0, held: int = 1) -> Stages:
     """A rigid pipeline: `depth` registers that advance together unless the last one's beat is not taken.
 
     Of every `every` beats taken only the last gives a beat. The first `warmup` cycles after reset take nothing.
     A beat is taken in the last of `held` cycles in which it is there and the registers advance.
     """
-    if not 1 <= depth <= DEEPEST:
-        raise GraphError(f"a pipeline must have 1 to {DEEPEST} stages, not {depth}")
+    _check_depth(depth)
     return (Stage(Kind.PIPELINE, (depth, every, warmup, held)),)
 
 
@@ -64,8 +68,7 @@ def free_running(depth: int, every: int, room: int) -> Stages:
 
     Of every `every` beats taken only the last gives a beat, and is only taken if there is room for that.
     """
-    if not 1 <= depth <= DEEPEST:
-        raise GraphError(f"a pipeline must have 1 to {DEEPEST} stages, not {depth}")
+    _check_depth(depth)
     return (Stage(Kind.FREE, (depth, every, room)),)
 
 

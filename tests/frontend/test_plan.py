@@ -105,7 +105,7 @@ def test_many_luts_give_way_to_blocks() -> None:
 
 def test_goals_are_ordered(digits: Graph) -> None:
     """Latency has the lowest latency, Smallest needs the least, and a plan without a goal lies between."""
-    for name in ("ice40-up5k", "ecp5-25k"):
+    for name in ("ice40-up5k", "ecp5-25k", "gw1n-9"):
         small, fast, some = (plan(digits, device(name), goal) for goal in (Smallest(), Latency(), None))
         assert latency(digits, fast) <= latency(digits, some) < latency(digits, small)
         costs = [Network(digits, chosen).cost.luts for chosen in (small, some, fast)]
@@ -291,6 +291,8 @@ def test_no_pool_makes_other_nodes_wait(models: Path) -> None:
         (None, None, set(), 12),
         (Smallest(), "separate", set(), 15),
         (Latency(), "separate", set(), 15),
+        (Smallest(), None, set(), 12),
+        (Latency(), None, set(), 12),
     ],
 )
 def test_bursts_are_evened_out_by_a_queue_or_another_pool(
