@@ -21,6 +21,21 @@ class Device:
     bram_bits: int
     dsps: int | None
 
+    def may_hold_more(self, other: Device) -> bool:
+        """Whether a network that `other` has no room for may fit: not where it has less of everything.
+
+        Families' LUTs and blocks are not quite alike: another family has fewer LUTs with half as many.
+        """
+        if self is other or self.luts is None or self.brams is None or self.dsps is None:
+            return False
+        if other.luts is None or other.brams is None or other.dsps is None:
+            return True
+        return (
+            self.luts * (1 if self.family == other.family else 2) > other.luts
+            or self.brams * self.bram_bits > other.brams * other.bram_bits
+            or self.dsps > other.dsps
+        )
+
 
 DEVICES = {
     device.name: device

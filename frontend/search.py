@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from lutwright.errors import PlanError
 from lutwright.frontend.device import DEVICES, Device
 from lutwright.frontend.hardware import refusal
-from lutwright.frontend.ir import Graph, Node, Type
+from lutwright.frontend.ir import Array, Graph, Node, Type
 from lutwright.frontend.lowering import WINOGRAD, lower, restored, takes_conv
 from lutwright.frontend.nodes import Concat, Conv, Dense, Unfold
 from lutwright.frontend.options import Option, Ways, check_pins, lanes_out
@@ -54,6 +58,22 @@ class Room:
         return {
             name: min(limit * self.share, self.luts if name == "LUT" else math.inf) for name, limit in limits.items()
         }
+
+
+@dataclass(frozen=True)
+class Costs:
+    """The costs of a node's options, each amount an array over them."""
+
+    luts: Array
+    ffs: Array
+    brams: Array
+    dsps: Array
+    cycles: Array
+
+    @staticmethod
+    def of(costs: Iterable[Cost]) -> Costs:
+        rows = [(cost.luts, cost.ffs, cost.brams, cost.dsps, cost.cycles) for cost in costs]
+        return Costs(*np.array(rows, dtype=np.int64).reshape(-1, 5).T)
 
 
 @dataclass
@@ -94,19 +114,26 @@ class Search:
                 self.convs[node.name] = node
                 self.options[node.name] = [*self.options[node.name], *tiles]
         self.windows = {self.graph[name].inputs[0] for name in self.convs}
+        self.costs = {name: Costs.of(option.cost for option in options) for name, options in self.options.items()}
+        self.whole = {
+            name: np.array([takes_conv(option.engine) for option in self.options[name]]) for name in self.convs
+        }
 
     def elsewhere(self, interval: int | None = None) -> list[str]:
         """The other devices that the network fits, in so many cycles or, without a number, in any."""
-        found = list[str]()
+        found = list[Device]()
         for other in DEVICES.values():
-            if other.luts is None or other is self.device:
+            if not other.may_hold_more(self.device):
+                continue
+            if not all(smaller.may_hold_more(other) for smaller in found):
+                found.append(other)
                 continue
             with suppress(PlanError):  # a pinned engine may not be there
                 tried = Search(self.model, other, self.engines, self.folds, self.reserve)
                 solution = tried.solve(tried.longest if interval is None else max(1, interval))
                 if solution is not None and solution.fits():
-                    found.append(other.name)
-        return found
+                    found.append(other)
+        return [other.name for other in found]
 
     def _free(self, node: Conv) -> bool:
         """Whether an engine may take it as it is, and no pin says otherwise."""
@@ -170,7 +197,7 @@ class Search:
     ) -> Solution | None:
         luts, ffs, brams, dsps = weights["LUT"], weights["FF"], weights["BRAM"], weights["DSP"]
 
-        def price(cost: Cost) -> float:
+        def price(cost: Cost | Costs) -> Any:
             return luts * cost.luts + ffs * cost.ffs + brams * cost.brams + dsps * cost.dsps + haste * cost.cycles
 
         paths = [Path(0.0, {}, ())]
@@ -210,18 +237,20 @@ class Search:
         node: Node,
         beats: Sequence[Beats | None],
         interval: int,
-        price: Callable[[Cost], float],
+        price: Callable[[Cost | Costs], Any],
         limits: Mapping[str, float],
     ) -> Sequence[Option]:
         inputs = self.graph.types(node)
         x = inputs[0]
         if node.name in self.options:
-            fast = [option for option in self.options[node.name] if option.cost.cycles <= interval]
+            options, costs = self.options[node.name], self.costs[node.name]
+            fast = costs.cycles <= interval
             if node.name in self.convs:
                 passed = beats[0] is not None and beats[0].type != x
-                fast = [option for option in fast if takes_conv(option.engine) is passed]
-            fast = [option for option in fast if _within(option.cost, limits)] or fast
-            best = sorted(fast, key=lambda option: price(option.cost))[:BEAM]
+                fast &= self.whole[node.name] == passed
+            within = fast & _within(costs, limits)
+            (found,) = np.nonzero(within if within.any() else fast)
+            best = [options[found[place]] for place in np.argsort(price(costs)[found], kind="stable")[:BEAM]]
             return [*best, *_passing(x, beats[0])] if node.name in self.windows else best
         # As many lanes as an input has; the first node takes as many as it needs to be done in time.
         needed = min(x.channels, -(-x.size // interval))
@@ -268,12 +297,12 @@ def _form(stream: Beats | None) -> tuple[int, int]:
     return (stream.lanes, stream.type.channels) if stream else (0, 0)
 
 
-def _within(cost: Cost, limits: Mapping[str, float]) -> bool:
+def _within(costs: Costs, limits: Mapping[str, float]) -> npt.NDArray[np.bool_]:
     return (
-        cost.luts <= limits["LUT"]
-        and cost.ffs <= limits["FF"]
-        and cost.brams <= limits["BRAM"]
-        and cost.dsps <= limits["DSP"]
+        (costs.luts <= limits["LUT"])
+        & (costs.ffs <= limits["FF"])
+        & (costs.brams <= limits["BRAM"])
+        & (costs.dsps <= limits["DSP"])
     )
 
 
