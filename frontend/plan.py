@@ -25,7 +25,9 @@ from lutwright.hdl.sizing import sized
 BUFFERED = "pool"  # a Pool with a buffer of its input, which evens bursts out
 HOST_LINK = Cost(700, 500, 3, 0, 0)
 # What a plan without a goal takes at most: a share of every resource, and LUTs, because place and route takes a minute
-# or two for 10,000 and many for more. A larger room has to make LUTs times cycles less by WORTH.
+# or two for 10,000 and many for more. A larger room has to make LUTs times cycles less by WORTH. So has what takes more
+# than LEAN and leaves block RAMs for LUTs: thousands of LUTs that hold weights are hard to route.
+LEAN = Room(0.6, 5_000)
 COMFORT = (Room(0.6, 10_000), Room(0.7, 15_000), Room(0.8, 20_000))
 WORTH = 1.5
 FULL = 0.8  # of a room's LUTs, from where on a larger one may help
@@ -137,10 +139,14 @@ def _choice(
             return _for_fps(search, candidates, wanted, clock_mhz, room)
         case Latency():
             return _quickest(search, candidates, room) or smallest
-    best: Solution | None = None
+    best = lean = _fastest(search, candidates, replace(LEAN, share=min(share, LEAN.share)))
     for comfort in COMFORT:
-        found = _fastest(search, candidates, Room(min(share, comfort.share), comfort.luts))
-        if found is not None and (best is None or _work(found) * WORTH <= _work(best)):
+        found = _fastest(search, candidates, replace(comfort, share=min(share, comfort.share)))
+        if found is not None and (
+            best is None
+            or (best is lean and found.cost.brams >= best.cost.brams)
+            or _work(found) * WORTH <= _work(best)
+        ):
             best = found
         if best is not None and best.cost.luts < FULL * comfort.luts:
             break

@@ -15,7 +15,7 @@ from lutwright.frontend.ir import Graph, Input, Node, Type
 from lutwright.frontend.model import load
 from lutwright.frontend.nodes import Conv, Dense, Embedding, MatMul, Pool, Reshape
 from lutwright.frontend.nodes.windows import Window
-from lutwright.frontend.plan import parse_fold, parse_goal, parse_pin, plan
+from lutwright.frontend.plan import LEAN, parse_fold, parse_goal, parse_pin, plan
 from lutwright.frontend.planning import Fps, Goal, Latency, Plan, Smallest
 from lutwright.frontend.search import FILL
 from lutwright.hdl.engines.base import Folding
@@ -88,6 +88,13 @@ def test_a_device_that_only_the_smallest_plan_fits_has_it(models: Path) -> None:
     graph = load(models / "tfc_2w2a" / "model.onnx").graph
     smallest = plan(graph, device("ice40-up5k"), Smallest())
     assert plan(graph, device("ice40-up5k")).nodes == smallest.nodes
+
+
+def test_weights_stay_in_block_rams_unless_that_costs_much(models: Path) -> None:
+    """Out of them the network would be twice as fast, in more than twice as many LUTs, which hardly route."""
+    graph = load(models / "tfc_1w1a" / "model.onnx").graph
+    cost = Network(graph, plan(graph, device("ecp5-85k"))).cost
+    assert cost.brams > 0 and cost.luts <= LEAN.luts
 
 
 def test_many_luts_give_way_to_blocks() -> None:
@@ -205,7 +212,7 @@ def test_a_network_that_does_not_fit_says_by_how_much_and_where_it_would() -> No
     with pytest.raises(PlanError, match=r"smallest plan needs \d+ BRAM of 30 to be had. It fits ecp5-45k, ecp5-85k"):
         plan(graph, device("ice40-up5k"))
     with pytest.raises(PlanError, match="none of the known devices"):
-        plan(mlp(4096, 4096, 10), device("ice40-up5k"))
+        plan(mlp(2048, 2048, 10), device("ice40-up5k"))
 
 
 @pytest.mark.parametrize("text", ["fc1", "=2x3", "fc1=", "fc1=2", "fc1=2x", "fc1=axb", "fc1=-1x2"])
