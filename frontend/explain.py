@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from lutwright.frontend.planning import Fps, Goal, Latency, Smallest
-from lutwright.frontend.search import Search, Solution, amounts
-from lutwright.hdl.assembly import Placed
+from lutwright.frontend.search import Search, Solution
+from lutwright.hdl.assembly import Assembly, Placed
 from lutwright.hdl.branch import Joint
 from lutwright.hdl.fifo import Fifo, Slice
 from lutwright.hdl.network import Network
@@ -42,33 +43,36 @@ def explain(
                 f"{part.name}: {part.component.depth} beats of {part.component.i_beats.bits} bits wait until {why}, "
                 f"{part.cost.brams} BRAM."
             )
-    timing, cost = network.timing(), network.cost
+    timing, cost, cycles = network.timing(), network.cost, chosen.cost.cycles
     at_clock = f", {clock_mhz * 1e6 / timing.interval:,.0f} frames/s at {clock_mhz:g} MHz" if clock_mhz else ""
     yield f"Interval {timing.interval} cycles{at_clock}, latency {timing.latency} cycles."
-    slow = chosen.bottleneck
-    yield f"Bottleneck: {slow.node.name} with {slow.cost.cycles} cycles a frame."
+    yield f"Bottleneck: {chosen.bottleneck.node.name} with {cycles} cycles a frame."
+    if timing.interval > cycles:
+        yield f"Nodes wait for one another, which takes {timing.interval - cycles} cycles of the interval."
     shares = search.shares(cost)
     binding = max(shares, key=lambda name: shares[name])
     yield f"Of what is left for the network on the device: {_percent(shares)}; {binding} binds."
-    slowest = [step.cost.cycles for step in chosen.steps]
-    limit = max([cycles for cycles in slowest if cycles < slow.cost.cycles], default=slow.cost.cycles)
-    nodes = [step.node.name for step in chosen.steps if step.cost.cycles > chosen.cost.cycles // 2]
-    yield (
-        f"The next step: {slowest.count(slow.cost.cycles)} of {len(slowest)} nodes take {slow.cost.cycles} cycles; "
-        f"were they faster, the next slowest would take {limit}."
-    )
-    twice = search.solve(max(1, chosen.cost.cycles // 2))
-    if twice is None:
-        yield f"Twice the speed: no engine makes {', '.join(nodes)} that fast."
-        return
-    need = search.shares(twice.cost)
-    if search.fits(twice.cost):
-        yield f"Twice the speed needs {_percent(need)}."
-        return
-    lacking = [f"{amounts(twice.cost)[name]} {name} of {search.limits[name]:.0f}" for name in need if need[name] > 1]
-    others = search.elsewhere(chosen.cost.cycles // 2)
-    on = f"it fits {', '.join(others)}" if others else "it fits none of the known devices"
-    yield f"Twice the speed needs {_percent(need)}, which does not fit by {' and '.join(lacking)}; {on}."
+    count = sum(step.cost.cycles == cycles for step in chosen.steps)
+    yield f"The next step: {count} of {len(chosen.steps)} nodes have to be faster; it {_faster(search, cycles - 1)}."
+    yield f"Twice the speed {_faster(search, cycles // 2, elsewhere=True)}."
+
+
+def _faster(search: Search, cycles: int, elsewhere: bool = False) -> str:
+    """What it needs that no node takes more than so many cycles: of the whole network, but for queues."""
+    solution = search.solve(cycles) if cycles else None
+    if solution is None:
+        slow = [node.name for node in search.steps if search.least_cycles(node) > cycles]
+        return f"is more than {'any engine gives ' + ', '.join(slow) if slow else 'the nodes together can have'}"
+    queues = dict.fromkeys(Assembly(solution.graph, solution.bare).queues, 0)
+    cost = Network(solution.graph, replace(solution.bare, queues=queues)).cost
+    need = f"takes {solution.cost.cycles} cycles and needs {_percent(search.shares(cost))}"
+    if search.fits(cost):
+        return need
+    need += f", which does not fit by {search.overdrawn(cost)}"
+    if not elsewhere:
+        return need
+    others = search.elsewhere(cycles)
+    return f"{need}; it fits {', '.join(others) if others else 'none of the known devices'}"
 
 
 def _joins(network: Network, queue: Placed) -> bool:

@@ -16,7 +16,7 @@ from lutwright.frontend.device import Device
 from lutwright.frontend.explain import explain
 from lutwright.frontend.ir import Graph
 from lutwright.frontend.planning import Fps, Goal, Latency, Plan, Smallest
-from lutwright.frontend.search import Room, Search, Solution, amounts
+from lutwright.frontend.search import Room, Search, Solution
 from lutwright.hdl.engines.base import Cost, Folding
 from lutwright.hdl.network import Network
 from lutwright.hdl.pool import SEPARATE
@@ -78,8 +78,14 @@ def plan(
             # Nodes that wait for one another take longer than the slowest of them: a faster choice may be in time.
             faster = search.solve(chosen.cost.cycles - 1, room=Room(share)) if chosen.cost.cycles > 1 else None
             if faster is None or not faster.fits(Room(share)):
+                with suppress(PlanError):  # of plans with other lanes, those of low latency wait the least
+                    quick = plan(
+                        graph, device, Latency(), engines=engines, folds=folds, clock_mhz=clock_mhz, board=board
+                    )
+                    if _reached(Network(graph, quick), goal, clock_mhz):
+                        return quick
                 raise PlanError(
-                    f"--fps must be within reach, but the fastest plan that fits {device.name} takes "
+                    f"--fps must be within reach, but the fastest plan found for {device.name} takes "
                     f"{tried.timing().interval} cycles a frame, as nodes wait for one another. Ask for less, a faster "
                     "--clock, or a larger device"
                 )
@@ -200,9 +206,17 @@ def _for_fps(search: Search, candidates: Sequence[int], wanted: float, clock_mhz
         return _eased(search, cycles, room, solution)
     best = _fastest(search, candidates, room)
     reach = f"{clock_mhz * 1e6 // best.cost.cycles:,.0f} frames/s" if best else "none"
+    if solution is None:
+        slow = [node.name for node in search.steps if search.least_cycles(node) > cycles]
+        why = f"In {cycles} cycles no engine does {', '.join(slow)}. " if slow else ""
+    else:
+        others = search.elsewhere(cycles)
+        why = f"In {cycles} cycles the nodes need {search.overdrawn(solution.cost)}, which " + (
+            f"{', '.join(others)} would have. " if others else "no known device has. "
+        )
     raise PlanError(
         f"--fps must be within reach: {wanted:,.0f} frames/s at {clock_mhz:g} MHz leave {cycles} cycles a frame, "
-        f"and the fastest plan that fits {search.device.name} reaches {reach}. "
+        f"and the fastest plan that fits {search.device.name} reaches {reach}. {why}"
         "Ask for less, a faster --clock, or a larger device"
     )
 
@@ -220,13 +234,9 @@ def _eased(search: Search, cycles: int, room: Room, solution: Solution) -> Solut
 def _too_big(search: Search, cost: Cost | None, what: str = "its smallest plan") -> str:
     if cost is None:
         return "no folding joins the pinned nodes: leave out a --fold"
-    shares = search.shares(cost)
-    name = max(shares, key=lambda name: shares[name])
     larger = search.elsewhere()
-    return (
-        f"the network must fit {search.device.name}, but {what} needs {amounts(cost)[name]} {name} of "
-        f"{search.limits[name]:.0f} to be had. "
-        + (f"It fits {', '.join(larger)}" if larger else "It fits none of the known devices: make the model smaller")
+    return f"the network must fit {search.device.name}, but {what} needs {search.overdrawn(cost)} to be had. " + (
+        f"It fits {', '.join(larger)}" if larger else "It fits none of the known devices: make the model smaller"
     )
 
 

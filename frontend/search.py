@@ -161,6 +161,20 @@ class Search:
         """Whether no resource is overdrawn."""
         return max(self.shares(cost, room).values()) <= 1
 
+    def overdrawn(self, cost: Cost) -> str:
+        """What there is too little of; what is nearest to that where all fits."""
+        shares, need = self.shares(cost), amounts(cost)
+        names = [name for name in shares if shares[name] > 1] or [max(shares, key=lambda name: shares[name])]
+        return " and ".join(f"{need[name]} {name} of {self.limits[name]:.0f}" for name in names)
+
+    def least_cycles(self, node: Node) -> int:
+        """A frame's cycles in the fastest option of a node."""
+        if node.name in self.options:
+            return int(self.costs[node.name].cycles.min())
+        inputs = self.graph.types(node)
+        names = [name for name in units(node, inputs[0]) if self.engines.get(node.name, name) == name]
+        return min(unit_cost(node, inputs, inputs[0].channels, self.device, name).cycles for name in names)
+
     def candidates(self) -> list[int]:
         """Every interval that some option has, ascending."""
         return sorted({option.cost.cycles for options in self.options.values() for option in options} or {1})

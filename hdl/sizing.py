@@ -29,6 +29,10 @@ from lutwright.hdl.timing import keeps_up, measure
 
 AMPLE = 4  # frames in a queue that never hinders
 SHALLOWEST = 2
+EXACT = (
+    64  # beats up to which a depth is the least; of deeper queues it is within CLOSE of that, in a third of the trials
+)
+CLOSE = 1 / 32
 
 
 def sized(graph: Graph, plan: Plan, even: bool = False) -> Plan:
@@ -36,7 +40,8 @@ def sized(graph: Graph, plan: Plan, even: bool = False) -> Plan:
 
     Queues stand where streams meet. If `even`, and nodes wait for one another since some take or give their beats in
     bursts, there are queues at a few other places too, so that the interval is that of the slowest node. No single
-    depth can be one less, and no single place be spared; 0 is no queue.
+    depth of up to EXACT beats can be one less, no greater one less by CLOSE of it, and no single place be spared; 0 is
+    no queue.
     """
     assembly = Assembly(graph, plan)
     ample = {name: AMPLE * beats.per_frame + SHALLOWEST for name, beats in assembly.edges.items()}
@@ -130,14 +135,19 @@ def _shallow(depths: Mapping[str, int], trial: Trial, best: int) -> dict[str, in
 
 
 def _least(high: int, enough: Callable[[int], bool]) -> int:
-    """The least depth that is enough, where `high` is: none, or found from there downwards."""
+    """The least depth that is enough, where `high` is, or one close to it: none, or found from there downwards."""
     if high == 0 or enough(0):
         return 0
-    low, step = SHALLOWEST, 1
-    while low < high:
+    low, step = SHALLOWEST, _close(high)
+    while high - low >= _close(high):
         tried = max(low, high - step) if step else (low + high) // 2
         if enough(tried):
             high, step = tried, 2 * step
         else:
             low, step = tried + 1, 0
     return high
+
+
+def _close(depth: int) -> int:
+    """The beats by which a depth is worth being less."""
+    return 1 if depth <= EXACT else math.ceil(depth * CLOSE)

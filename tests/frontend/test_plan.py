@@ -215,6 +215,42 @@ def test_a_network_that_does_not_fit_says_by_how_much_and_where_it_would() -> No
         plan(mlp(2048, 2048, 10), device("ice40-up5k"))
 
 
+def test_a_goal_out_of_reach_says_by_what_and_where_it_is_not() -> None:
+    rng = np.random.default_rng(0)
+    source = Input("in", (), Type((64,), -128, 127))
+    graph = Graph((source, Dense.of("fc", source, rng.integers(-128, 128, (64, 64)))), "fc")
+    goal = Fps(CLOCK * 1e6 / 32)
+    with pytest.raises(
+        PlanError, match=r"In 32 cycles the nodes need \d+ \w+ of \d+.*, which .* would have"
+    ) as refused:
+        plan(graph, device("gw1n-9"), goal, clock_mhz=CLOCK)
+    (others,) = re.findall(r"which ([\w, -]+) would have", str(refused.value))
+    for name in others.split(", "):
+        assert interval(graph, plan(graph, device(name), goal, clock_mhz=CLOCK)) <= 32
+    with pytest.raises(PlanError, match=r"In 8 cycles no engine does pool\."):
+        plan(pooled(), device("ecp5-85k"), Fps(CLOCK * 1e6 / 8), clock_mhz=CLOCK)
+
+
+def test_more_speed_is_explained_by_what_the_whole_network_needs(digits: Graph) -> None:
+    """Its figure is of the network as it would be built; where no engine is that fast, by the nodes it is so for."""
+    lines = plan(digits, device("ice40-up5k"), Smallest()).explanation
+    now, twice = (
+        [int(share) for share in re.findall(r"(\d+)%", line)]
+        for line in lines
+        if line.startswith(("Of what is left", "Twice the speed takes"))
+    )
+    assert all(more >= share for more, share in zip(twice, now, strict=True)), lines
+    lines = plan(pooled(), device("ecp5-85k"), Latency()).explanation
+    assert lines[-1] == "Twice the speed is more than any engine gives pool."
+
+
+def pooled() -> Graph:
+    """A pool whose windows overlap, of which no engine takes several places of the kernel at once."""
+    source = Input("in", (), Type((4, 4, 2), 0, 7))
+    pool = Pool.of("pool", source, "max", Window((3, 3), (1, 1), (1, 1), ((1, 1), (1, 1))))
+    return Graph((source, pool), "pool")
+
+
 @pytest.mark.parametrize("text", ["fc1", "=2x3", "fc1=", "fc1=2", "fc1=2x", "fc1=axb", "fc1=-1x2"])
 def test_folds_that_are_none(text: str) -> None:
     with pytest.raises(LutwrightError, match="NODE=PExSIMD"):
