@@ -57,6 +57,15 @@ def plan(
     search = Search(graph, device, engines or {}, folds or {}, reserve)
     candidates = search.candidates()
     tried: Network | None = None
+
+    def quick(cycles: float, room: Room | None = None) -> Plan | None:
+        """The plan of the lowest latency, whose nodes wait for one another the least, if it is done in `cycles`."""
+        with suppress(PlanError):
+            found = plan(graph, device, Latency(), engines=engines, folds=folds, clock_mhz=clock_mhz, board=board)
+            network = Network(graph, found)
+            return found if network.timing().interval <= cycles and search.fits(network.cost, room) else None
+        return None
+
     for share in SLACK:
         chosen = _choice(search, candidates, goal, clock_mhz, share)
         while chosen is not None:
@@ -74,16 +83,15 @@ def plan(
                         return other
             made, tried = _evened(search, chosen, tried, goal, clock_mhz)
             if _reached(tried, goal, clock_mhz):
+                waits = goal is None and tried.timing().interval > WAITS * tried.cost.cycles
+                if waits and (other := quick(tried.timing().interval - 1, COMFORT[0])):
+                    return other
                 return replace(made, explanation=tuple(explain(search, chosen, tried, goal, clock_mhz)))
             # Nodes that wait for one another take longer than the slowest of them: a faster choice may be in time.
             faster = search.solve(chosen.cost.cycles - 1, room=Room(share)) if chosen.cost.cycles > 1 else None
             if faster is None or not faster.fits(Room(share)):
-                with suppress(PlanError):  # of plans with other lanes, those of low latency wait the least
-                    quick = plan(
-                        graph, device, Latency(), engines=engines, folds=folds, clock_mhz=clock_mhz, board=board
-                    )
-                    if _reached(Network(graph, quick), goal, clock_mhz):
-                        return quick
+                if isinstance(goal, Fps) and clock_mhz and (other := quick(clock_mhz * 1e6 / goal.frames_per_second)):
+                    return other
                 raise PlanError(
                     f"--fps must be within reach, but the fastest plan found for {device.name} takes "
                     f"{tried.timing().interval} cycles a frame, as nodes wait for one another. Ask for less, a faster "

@@ -23,6 +23,7 @@ from lutwright.hdl.engines.registry import engines
 from lutwright.hdl.network import Network
 
 from ..hdl.networks import threshold
+from .builder import Net
 
 DIGITS = Path(__file__).parents[2] / "examples" / "digits" / "digits.onnx"
 CLOCK = 50.0
@@ -242,6 +243,17 @@ def test_more_speed_is_explained_by_what_the_whole_network_needs(digits: Graph) 
     assert all(more >= share for more, share in zip(twice, now, strict=True)), lines
     lines = plan(pooled(), device("ecp5-85k"), Latency()).explanation
     assert lines[-1] == "Twice the speed is more than any engine gives pool."
+
+
+@pytest.mark.parametrize("goal", [None, Fps(CLOCK * 1e6 / 24)], ids=str)
+def test_nodes_that_wait_less_in_other_lanes_take_those(goal: Goal | None, tmp_path: Path) -> None:
+    """The streams of a Concat of one tensor with itself wait for one another in the lanes that cost the least."""
+    net = Net(3, 4, 5)
+    x = net.quant("input")
+    total = net.op("ReduceSum", net.op("Concat", x, x, axis=1), np.array([1]))
+    (tmp_path / "model.onnx").write_bytes(net.model(net.quant(total, 1.0, 5)).SerializeToString())
+    graph = load(tmp_path / "model.onnx").graph
+    assert interval(graph, plan(graph, device("ecp5-85k"), goal, clock_mhz=CLOCK)) == 24
 
 
 def pooled() -> Graph:
