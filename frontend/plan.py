@@ -84,14 +84,14 @@ def plan(
             made, tried = _evened(search, chosen, tried, goal, clock_mhz)
             if _reached(tried, goal, clock_mhz):
                 waits = goal is None and tried.timing().interval > WAITS * tried.cost.cycles
-                if waits and (other := quick(tried.timing().interval - 1, COMFORT[0])):
-                    return other
+                if waits and (sooner := quick(tried.timing().interval - 1, COMFORT[0])):
+                    return sooner
                 return replace(made, explanation=tuple(explain(search, chosen, tried, goal, clock_mhz)))
             # Nodes that wait for one another take longer than the slowest of them: a faster choice may be in time.
             faster = search.solve(chosen.cost.cycles - 1, room=Room(share)) if chosen.cost.cycles > 1 else None
             if faster is None or not faster.fits(Room(share)):
-                if isinstance(goal, Fps) and clock_mhz and (other := quick(clock_mhz * 1e6 / goal.frames_per_second)):
-                    return other
+                if isinstance(goal, Fps) and clock_mhz and (sooner := quick(clock_mhz * 1e6 / goal.frames_per_second)):
+                    return sooner
                 raise PlanError(
                     f"--fps must be within reach, but the fastest plan found for {device.name} takes "
                     f"{tried.timing().interval} cycles a frame, as nodes wait for one another. Ask for less, a faster "
@@ -108,7 +108,7 @@ def plan(
 def _evened(
     search: Search, chosen: Solution, network: Network, goal: Goal | None, clock_mhz: float | None
 ) -> tuple[Plan, Network]:
-    """A choice with queues that keep its nodes from waiting for one another, where they do and the queues fit.
+    """A choice with queues that keep its nodes from sooner for one another, where they do and the queues fit.
 
     Without them where the goal is reached as it is, or there is none and they hardly wait.
     """
