@@ -28,6 +28,8 @@ NETWORKS = {
     "tfc_1w1a": (MODELS / "tfc_1w1a" / "model.onnx", None),
     "tfc_2w2a": (MODELS / "tfc_2w2a" / "model.onnx", None),
     "jettag_qkeras_6b": (MODELS / "jettag_qkeras_6b" / "model.onnx", "fixed<16,6>"),
+    "kwsmlp_w3a3": (MODELS / "kwsmlp_w3a3" / "model.onnx", None),
+    "hls4ml_bnn_fc": (MODELS / "hls4ml_bnn_fc" / "model.onnx", None),
 }
 NETWORKS |= {name: (MODELS / name / "model.onnx", grid(name)) for name in CONVOLUTIONAL}
 DEVICES = ("ice40-hx8k", "ice40-up5k", "ecp5-85k", "gw2a-18", "gw1n-9", "xc7")
