@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from amaranth import Module, Mux, Signal, unsigned
-from amaranth.lib.fifo import SyncFIFOBuffered
+from amaranth import Module, Mux, Signal, Value, unsigned
 from amaranth.lib.memory import Memory
 
 from lutwright.errors import OptionError
 from lutwright.frontend.device import Device, Family
+from lutwright.hdl.arith import carried_sum
 from lutwright.hdl.beats import Beats
+from lutwright.hdl.buffer import buffer
 from lutwright.hdl.engines.base import Cost
 from lutwright.hdl.resources import Usage, ram
 from lutwright.hdl.tokens import Stages, queue, register_slice
@@ -42,16 +43,27 @@ class Fifo(Unit):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.queue = queue = SyncFIFOBuffered(width=self.i_beats.bits, depth=self.depth)
+        words = self.depth - 1
+        stored, head, tail = Signal(range(words + 1)), Signal(range(words)), Signal(range(words))
+        # Never at an address that is being written: there is something to read, and room to write.
+        read = Signal()
+        write, word = buffer(m, "store", self.i_beats.bits, words, head, read)
         m.d.comb += [
-            queue.w_data.eq(self.i.payload),
-            queue.w_en.eq(self.i.valid),
-            self.i.ready.eq(queue.w_rdy),
-            self.o.payload.eq(queue.r_data),
-            self.o.valid.eq(queue.r_rdy),
-            queue.r_en.eq(self.o.ready),
-            self.level.eq(queue.level),
+            self.i.ready.eq(stored != words),
+            read.eq((stored != 0) & (~self.o.valid | self.o.ready)),
+            write.addr.eq(tail),
+            write.data.eq(self.i.payload),
+            write.en.eq(self.i.valid & self.i.ready),
+            self.o.payload.eq(word),
+            self.level.eq(stored + self.o.valid),
         ]
+        m.d.sync += stored.eq(carried_sum(stored, read.replicate(len(stored)), write.en))
+        with m.If(read):
+            m.d.sync += [self.o.valid.eq(1), head.eq(_following(head, words))]
+        with m.Elif(self.o.ready):
+            m.d.sync += self.o.valid.eq(0)
+        with m.If(write.en):
+            m.d.sync += tail.eq(_following(tail, words))
         return m
 
 
@@ -98,11 +110,16 @@ class Slice(Unit):
         with m.If(passes):
             m.d.sync += [self.o.valid.eq(self.i.valid | (level != 0)), given.eq(self.i.payload)]
             with m.If(level != 0):
-                m.d.sync += [given.eq(read.data), head.eq(Mux(head == spares - 1, 0, head + 1))]
+                m.d.sync += [given.eq(read.data), head.eq(_following(head, spares))]
         m.d.sync += level.eq(level + kept - (passes & (level != 0)))
         with m.If(kept):
-            m.d.sync += tail.eq(Mux(tail == spares - 1, 0, tail + 1))
+            m.d.sync += tail.eq(_following(tail, spares))
         return m
+
+
+def _following(address: Signal, words: int) -> Value:
+    """The address of the word after that at `address`."""
+    return Mux(address == words - 1, 0, address + 1) if words & (words - 1) else address + 1
 
 
 def slice_usage(bits: int, depth: int, family: Family) -> Usage:
