@@ -11,9 +11,11 @@ from lutwright.hdl.arith import carried_sum
 from lutwright.hdl.beats import Beats
 from lutwright.hdl.buffer import buffer
 from lutwright.hdl.engines.base import Cost
-from lutwright.hdl.resources import Usage, ram
+from lutwright.hdl.resources import LUT_INPUTS, Usage, ram
 from lutwright.hdl.tokens import Stages, queue, register_slice
 from lutwright.hdl.unit import Unit
+
+ALWAYS: dict[Family, int] = {"ice40": 10, "ecp5": 7, "gowin": 7, "xc7": 3}  # LUTs of a queue of any depth, a fit
 
 
 class Fifo(Unit):
@@ -36,16 +38,21 @@ class Fifo(Unit):
         return queue(self.depth)
 
     def cost(self, device: Device) -> Cost:
-        """Its words in block RAMs, beside them what passes on a word that is just being written."""
-        address, bits = (self.depth - 1).bit_length(), self.i_beats.bits
-        brams = ram(self.depth - 1, bits, device.family).brams
-        return Cost(bits + 8 * address, 2 * bits + 5 * address, brams, 0, self.i_beats.per_frame)
+        """Its memory and its counters; of the LUTs beside the memory, those of the counters' bits alone are no fit."""
+        words, family = self.depth - 1, device.family
+        counted, address = words.bit_length(), (words - 1).bit_length()
+        counters = 2 * address + counted
+        compared = counted if words & (words - 1) == 0 else 2 * counted + 2 * address
+        always = min(3.5 + 2 * address, ALWAYS[family])
+        luts = counters + compared / (LUT_INPUTS[family] - 1) + always
+        usage = ram(words, self.i_beats.bits, family) + Usage(luts, counters + 1)
+        return Cost(round(usage.luts), round(usage.ffs), usage.brams, 0, self.i_beats.per_frame)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         words = self.depth - 1
         stored, head, tail = Signal(range(words + 1)), Signal(range(words)), Signal(range(words))
-        # Never at an address that is being written: there is something to read, and room to write.
+        # Never while its address is written: where both are the same there is nothing to read, or no room to write.
         read = Signal()
         write, word = buffer(m, "store", self.i_beats.bits, words, head, read)
         m.d.comb += [
@@ -119,7 +126,7 @@ class Slice(Unit):
 
 def _following(address: Signal, words: int) -> Value:
     """The address of the word after that at `address`."""
-    return Mux(address == words - 1, 0, address + 1) if words & (words - 1) else address + 1
+    return (address + Mux(address == words - 1, 1 - words, 1))[: len(address)] if words & (words - 1) else address + 1
 
 
 def slice_usage(bits: int, depth: int, family: Family) -> Usage:
