@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from amaranth import Module, Mux, Signal, unsigned
-from amaranth.lib.fifo import SyncFIFOBuffered
+from amaranth import Module, Mux, Signal, Value, unsigned
 from amaranth.lib.memory import Memory
 
 from lutwright.errors import OptionError
 from lutwright.frontend.device import Device, Family
+from lutwright.hdl.arith import carried_sum
 from lutwright.hdl.beats import Beats
+from lutwright.hdl.buffer import buffer
 from lutwright.hdl.engines.base import Cost
-from lutwright.hdl.resources import Usage, ram
+from lutwright.hdl.resources import LUT_INPUTS, Usage, ram
 from lutwright.hdl.tokens import Stages, queue, register_slice
 from lutwright.hdl.unit import Unit
+
+ALWAYS: dict[Family, int] = {"ice40": 10, "ecp5": 7, "gowin": 7, "xc7": 3}  # LUTs of a queue of any depth, a fit
 
 
 class Fifo(Unit):
@@ -35,23 +38,39 @@ class Fifo(Unit):
         return queue(self.depth)
 
     def cost(self, device: Device) -> Cost:
-        """Its words in block RAMs, beside them what passes on a word that is just being written."""
-        address, bits = (self.depth - 1).bit_length(), self.i_beats.bits
-        brams = ram(self.depth - 1, bits, device.family).brams
-        return Cost(bits + 8 * address, 2 * bits + 5 * address, brams, 0, self.i_beats.per_frame)
+        """Its memory and its counters; of the LUTs beside the memory, those of the counters' bits alone are no fit."""
+        words, family = self.depth - 1, device.family
+        counted, address = words.bit_length(), (words - 1).bit_length()
+        counters = 2 * address + counted
+        compared = counted if words & (words - 1) == 0 else 2 * counted + 2 * address
+        always = min(3.5 + 2 * address, ALWAYS[family])
+        luts = counters + compared / (LUT_INPUTS[family] - 1) + always
+        usage = ram(words, self.i_beats.bits, family) + Usage(luts, counters + 1)
+        return Cost(round(usage.luts), round(usage.ffs), usage.brams, 0, self.i_beats.per_frame)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.queue = queue = SyncFIFOBuffered(width=self.i_beats.bits, depth=self.depth)
+        words = self.depth - 1
+        stored, head, tail = Signal(range(words + 1)), Signal(range(words)), Signal(range(words))
+        # Never while its address is written: where both are the same there is nothing to read, or no room to write.
+        read = Signal()
+        write, word = buffer(m, "store", self.i_beats.bits, words, head, read)
         m.d.comb += [
-            queue.w_data.eq(self.i.payload),
-            queue.w_en.eq(self.i.valid),
-            self.i.ready.eq(queue.w_rdy),
-            self.o.payload.eq(queue.r_data),
-            self.o.valid.eq(queue.r_rdy),
-            queue.r_en.eq(self.o.ready),
-            self.level.eq(queue.level),
+            self.i.ready.eq(stored != words),
+            read.eq((stored != 0) & (~self.o.valid | self.o.ready)),
+            write.addr.eq(tail),
+            write.data.eq(self.i.payload),
+            write.en.eq(self.i.valid & self.i.ready),
+            self.o.payload.eq(word),
+            self.level.eq(stored + self.o.valid),
         ]
+        m.d.sync += stored.eq(carried_sum(stored, read.replicate(len(stored)), write.en))
+        with m.If(read):
+            m.d.sync += [self.o.valid.eq(1), head.eq(_following(head, words))]
+        with m.Elif(self.o.ready):
+            m.d.sync += self.o.valid.eq(0)
+        with m.If(write.en):
+            m.d.sync += tail.eq(_following(tail, words))
         return m
 
 
@@ -98,11 +117,16 @@ class Slice(Unit):
         with m.If(passes):
             m.d.sync += [self.o.valid.eq(self.i.valid | (level != 0)), given.eq(self.i.payload)]
             with m.If(level != 0):
-                m.d.sync += [given.eq(read.data), head.eq(Mux(head == spares - 1, 0, head + 1))]
+                m.d.sync += [given.eq(read.data), head.eq(_following(head, spares))]
         m.d.sync += level.eq(level + kept - (passes & (level != 0)))
         with m.If(kept):
-            m.d.sync += tail.eq(Mux(tail == spares - 1, 0, tail + 1))
+            m.d.sync += tail.eq(_following(tail, spares))
         return m
+
+
+def _following(address: Signal, words: int) -> Value:
+    """The address of the word after that at `address`."""
+    return (address + Mux(address == words - 1, 1 - words, 1))[: len(address)] if words & (words - 1) else address + 1
 
 
 def slice_usage(bits: int, depth: int, family: Family) -> Usage:

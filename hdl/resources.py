@@ -129,7 +129,7 @@ def ram(depth: int, width: int, family: Family, blocks: bool = True) -> Usage:
 
     `blocks`: whether nothing comes between, so that it can be in block RAMs.
     """
-    luts = depth * (width * 0.7 + DECODE)
+    luts = min(depth - 1, depth * 0.7) * width + depth * DECODE * (depth > 1)
     options: list[tuple[float, Usage]] = [(depth * width, Usage(luts, (depth + 1) * width))]
     for kind in BLOCKS[family] if blocks else ():
         cost, cells, deep = kind.cheapest(depth, width, written=True)

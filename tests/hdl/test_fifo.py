@@ -36,6 +36,16 @@ def test_a_slice_costs_what_is_predicted(name: str, lanes: int, depth: int) -> N
     assert abs(cost.ffs - found.ff) <= 0.05 * found.ff
 
 
+@pytest.mark.parametrize("name", ["ice40-hx8k", "ecp5-25k", "gw1n-9"])
+@pytest.mark.parametrize(("lanes", "depth"), [(9, 2), (18, 5), (32, 20), (32, 40), (80, 200)])
+def test_a_queue_costs_what_is_predicted(name: str, lanes: int, depth: int) -> None:
+    """In flip-flops, in LUT RAM of one row and of two, and in block RAMs."""
+    beats, chip = Beats(Type((4, lanes), 0, 1), lanes), device(name)
+    cost, found = Fifo(beats, depth).cost(chip), resources(rtlil(Fifo(beats, depth), "dut"), "dut", chip)
+    assert (cost.ffs, cost.brams) == (found.ff, found.bram)
+    assert abs(cost.luts - found.sites) <= 0.1 * found.sites
+
+
 @pytest.mark.parametrize("component", [Fifo, Slice])
 def test_too_shallow(component: type[Fifo | Slice]) -> None:
     with pytest.raises(OptionError, match="at least 2, not 1"):
