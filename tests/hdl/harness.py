@@ -13,9 +13,12 @@ from amaranth.sim import Simulator, SimulatorContext
 
 from lutwright.frontend.ir import Array
 from lutwright.hdl.engines.base import StreamComponent
+from lutwright.hdl.network import Network
 from lutwright.hdl.steps import Machine
 
 from .memories import Memories
+
+Stalls = Callable[[int, random.Random], tuple[bool, bool]]  # by the cycle: whether source and sink are there
 
 
 @dataclass(frozen=True)
@@ -49,35 +52,38 @@ class Bench:
         assert self.testbench is not None
         await self.testbench(ctx)
 
-    def run(self, samples: Array, stalls: tuple[float, float] = (0, 0), before: int = 0) -> Run:
-        """Feed `samples`; source and sink stall with the given probabilities in every cycle.
+    def run(self, samples: Array, stalls: tuple[float, float] | Stalls = (0, 0), before: int = 0) -> Run:
+        """Feed `samples`; source and sink stall with the given probabilities in every cycle, or by a pattern.
 
         Asserts in every cycle that the payload stays while valid & ~ready, that valid is not dropped, and that the twin
-        has the same `o.valid` and `i.ready`; and of every frame its `last` and its padding. `before`: cycles of random
-        traffic, then a reset, before the first sample.
+        has the same `o.valid`, `i.ready` and beats in every queue of a network; and of every frame its `last` and its
+        padding. `before`: cycles of random traffic, then a reset, before the first sample.
         """
         dut, seed, reset = self.dut, self.seed, self.reset
         rng = random.Random(seed)
+        pattern = stalls if callable(stalls) else randomly(*stalls)
         words = [word for sample in samples for word in dut.i_beats.pack(sample)]
         count, per_in, per_out = len(samples), dut.i_beats.per_frame, dut.o_beats.per_frame
         taken: list[int] = []
         first_in, last_out = [0] * count, [0] * count
         limit = 2000 + 40 * (len(words) + count * per_out) * (1 + max(1, count))
         twin = Machine(dut.tokens())
+        queues = levels(dut, twin) if isinstance(dut, Network) else {}
         i_payload, o_payload = dut.i.payload.as_value(), dut.o.payload.as_value()
 
         async def testbench(ctx: SimulatorContext) -> None:
             for cycle in range(before):
                 ctx.set(reset, cycle == before - 1)
-                ctx.set(dut.i.valid, rng.random() >= stalls[0])
+                source, sink = pattern(cycle, rng)
+                ctx.set(dut.i.valid, source)
                 ctx.set(i_payload, rng.getrandbits(dut.i_beats.bits))
-                ctx.set(dut.o.ready, rng.random() >= stalls[1])
+                ctx.set(dut.o.ready, sink)
                 await ctx.tick()
             ctx.set(reset, 0)
             fed, offered, held = 0, False, None
             for cycle in range(limit):
-                offered = offered or (fed < len(words) and rng.random() >= stalls[0])
-                ready = rng.random() >= stalls[1]
+                source, ready = pattern(cycle, rng)
+                offered = offered or (source and fed < len(words))
                 ctx.set(dut.i.valid, offered)
                 ctx.set(i_payload, words[fed] if offered else rng.getrandbits(dut.i_beats.bits))
                 ctx.set(dut.o.ready, ready)
@@ -92,6 +98,8 @@ class Bench:
                 assert said == (valid, accepted), (
                     f"cycle {cycle}, seed {seed}: (o.valid, i.ready) unlike the twin's {said}"
                 )
+                for name, (level, told) in queues.items():
+                    assert ctx.get(level) == told(), f"cycle {cycle}, seed {seed}: {name} unlike the twin's {told()}"
                 twin.tick()
                 if offered and accepted:
                     if fed % per_in == 0:
@@ -120,12 +128,23 @@ class Bench:
 def run(
     dut: StreamComponent,
     samples: Array,
-    stalls: tuple[float, float] = (0, 0),
+    stalls: tuple[float, float] | Stalls = (0, 0),
     seed: int = 0,
     before: int = 0,
 ) -> Run:
     """A single run of a component's `Bench`."""
     return Bench(dut, seed).run(samples, stalls, before)
+
+
+def randomly(source: float, sink: float) -> Stalls:
+    """Stalls with these probabilities in every cycle."""
+    return lambda cycle, rng: (rng.random() >= source, rng.random() >= sink)
+
+
+def levels(network: Network, twin: Machine) -> dict[str, tuple[Signal, Callable[[], int]]]:
+    """Of every queue how many beats it has in, and as its twin tells it."""
+    components = {place.part.name: place.part.component for place in network.placed}
+    return {name: (components[name].level, twin.levels(stage)) for name, stage in network.queues.items()}
 
 
 def assert_padding_is_zero(dut: StreamComponent, frame: list[int]) -> None:

@@ -7,8 +7,6 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from amaranth.hdl import Fragment
-from amaranth.sim import Simulator, SimulatorContext
 
 from lutwright.errors import PlanError
 from lutwright.frontend.ir import Graph, Input, Node, Type, verify
@@ -27,7 +25,6 @@ from lutwright.hdl.timing import paced, simulate
 
 from .checks import check
 from .harness import run
-from .memories import Memories
 from .networks import DEVICE, drawn
 
 SAME = Window((3, 3), (1, 1), (1, 1), ((1, 1), (1, 1)))
@@ -226,33 +223,7 @@ def test_cycles_and_occupancies_are_predicted(name: str) -> None:
     network = Network(graph, plan)
     samples, per_in, per_out = drawn(network.i_beats.type, 4, 5), network.i_beats.per_frame, network.o_beats.per_frame
     assert run(Network(graph, plan), samples).times == simulate(network.tokens(), per_in, per_out, 4)
-    words = [word for sample in samples for word in network.i_beats.pack(sample)]
-    machine, queues = Machine(network.tokens()), network.queues
-    assert len(queues) == sum(depth > 0 for depth in plan.queues.values())
-    levels = {name: machine.levels(stage) for name, stage in queues.items()}
-    fifos = {place.part.name: place.part.component for place in network.placed}
-    rng = random.Random(3)
-
-    async def bench(ctx: SimulatorContext) -> None:
-        fed = given = 0
-        ctx.set(network.o.ready, 1)
-        while given < 4 * per_out:
-            offered = fed < len(words)
-            ctx.set(network.i.valid, offered)
-            ctx.set(network.i.payload.as_value(), words[fed] if offered else rng.getrandbits(network.i_beats.bits))
-            valid, ready = machine.settle(offered, True)
-            assert (valid, ready) == (bool(ctx.get(network.o.valid)), bool(ctx.get(network.i.ready)))
-            for queue, level in levels.items():
-                assert ctx.get(fifos[queue].level) == level(), queue
-            fed += offered and ready
-            given += valid
-            machine.tick()
-            await ctx.tick()
-
-    simulator = Simulator(Fragment.get(network, Memories(0)))
-    simulator.add_clock(1e-6)
-    simulator.add_testbench(bench)
-    simulator.run()
+    assert len(network.queues) == sum(depth > 0 for depth in plan.queues.values())
 
 
 FOR_STALLS = ("shrinking",)  # networks that are as fast with less, as long as nothing stalls
@@ -310,6 +281,50 @@ def test_no_stalls_deadlock(name: str, pattern: str) -> None:
         if given == frames * network.o_beats.per_frame:
             return
     raise AssertionError(f"{given} of {frames * network.o_beats.per_frame} beats came out")
+
+
+ON_HARDWARE = [
+    pytest.param(name, marks=[] if name == "forked" else [pytest.mark.slow])
+    for name in ("forked", "per_channel", "diamond", "residual")
+]
+
+
+@pytest.mark.parametrize("pattern", ADVERSARIES)
+@pytest.mark.parametrize("name", ON_HARDWARE)
+def test_hardware_is_its_twin_at_any_stalls(name: str, pattern: str) -> None:
+    """The outputs are the graph's, and in every cycle queues are as full as the twin's."""
+    graph, plan = NETWORKS[name](1)
+    network = Network(graph, plan)
+    samples = drawn(network.i_beats.type, 2, 5)
+    assert network.queues
+    np.testing.assert_array_equal(run(network, samples, ADVERSARIES[pattern], seed=7).outputs, graph.evaluate(samples))
+
+
+JOINTS: dict[str, Callable[[Node, Node], Node]] = {
+    "add": lambda x, z: Add.of("y", (x, z), np.array([[3, -5]]), np.array([7])),
+    "add_per_channel": lambda x, z: Add.of("y", (z, x, x), np.arange(-9, 9).reshape(6, 3), np.arange(6)),
+    "multiply": lambda x, z: Multiply.of("y", x, z),
+    "concat_rows": lambda x, z: Concat.of("y", (x, z), 0),
+    "concat_columns": lambda x, z: Concat.of("y", (x, z), 1),
+    "concat_channels": lambda x, z: Concat.of("y", (z, x), 2),
+}
+SWEEP = [
+    pytest.param(kind, lanes, marks=[] if lanes == quick else [pytest.mark.slow])
+    for kind in JOINTS
+    for quick, sweep in [(2, (1, 2, 6)) if kind == "concat_channels" else (4, (1, 2, 4, 6))]
+    for lanes in sweep
+]
+
+
+@pytest.mark.parametrize(("kind", "lanes"), SWEEP)
+def test_joints_at_any_lanes(kind: str, lanes: int) -> None:
+    """Of x and of a layer's results, which are twice as many where channels are joined."""
+    net = Built((2, 3, 6), -4, 3, 8)
+    weight = net.rng.integers(-3, 4, (12 if kind == "concat_channels" else 6, 6))
+    dense = net(Dense.of("dense", net.nodes[0], weight), 3, 2, "multiply")
+    net(JOINTS[kind](net.nodes[0], dense), lanes, lanes)
+    graph, plan = net.done()
+    check(lambda: Network(graph, plan), graph.evaluate, seed=9, frames=2)
 
 
 def test_a_queue_too_shallow_is_a_deadlock_that_is_named() -> None:

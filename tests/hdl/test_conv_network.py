@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -16,7 +19,10 @@ from lutwright.hdl.engines.base import Folding
 from lutwright.hdl.network import Network
 from lutwright.hdl.timing import simulate
 
+from ..frontend.builder import Net
+from ..frontend.onnx_graphs import imported
 from .checks import check
+from .grid import WindowCase, drawn
 from .harness import run
 
 PAD = ((1, 1), (1, 1))
@@ -62,6 +68,62 @@ def test_network(name: str, goal: Goal | None, pins: dict[str, str]) -> None:
     graph = network(0)
     chosen = plan(graph, device(name), goal, engines=pins)
     check(lambda: Network(graph, chosen), graph.evaluate, seed=4, frames=2)
+
+
+def check_planned(case: WindowCase, graph: Graph) -> None:
+    """Equal to the graph as planned for any goal and family."""
+    name, goal = PLANS[case.x.size % len(PLANS)][:2]
+    chosen = plan(graph, device(name), goal)
+    check(lambda: Network(graph, chosen), graph.evaluate, seed=4, frames=2)
+
+
+CONVS = drawn(seed=23, quick=3, slow=18, accepts=lambda case: case.held[1] > 0)
+
+
+@pytest.mark.parametrize("case", CONVS)
+def test_matrix(case: WindowCase) -> None:
+    rng, groups = np.random.default_rng(5), case.groups
+    weight = rng.integers(-3, 4, (groups * case.lanes, *case.window.kernel, case.x.channels // groups))
+    bias = rng.integers(-5, 6, len(weight))
+    x = Input("x", (), case.x)
+    check_planned(case, verify(Graph((x, Conv.of("y", x, weight, bias, case.window, groups, case.fill)), "y")))
+
+
+def is_small(case: WindowCase) -> bool:
+    """In products, of which a ConvTranspose has the kernel's and the channels' at every place of x."""
+    products = case.x.size * math.prod(case.window.kernel) * multiplier(case)
+    return case.held[1] > 0 and products <= 2800
+
+
+def multiplier(case: WindowCase) -> int:
+    """Results of a group."""
+    return 2 - case.lanes % 2
+
+
+TRANSPOSED = drawn(seed=24, quick=3, slow=18, accepts=is_small)
+
+
+@pytest.mark.parametrize("case", TRANSPOSED)
+def test_transposed_matrix(case: WindowCase, tmp_path: Path) -> None:
+    """A ConvTranspose from the results of a window to what it slides over."""
+    window, groups, size = case.window, case.groups, case.x.shape[:-1]
+    given = window.output(size)
+    covered = Window(window.kernel, (1,) * len(size), window.dilations, window.pads).output(size)
+    net = Net(case.x.channels, *given)
+    weight = np.random.default_rng(6).integers(-3, 4, (case.x.channels, multiplier(case), *window.kernel))
+    y = net.op(
+        "ConvTranspose",
+        net.quant("input", bits=3),
+        weight.astype(np.float32),
+        group=groups,
+        strides=window.strides,
+        dilations=window.dilations,
+        pads=[before for before, _ in window.pads] + [after for _, after in window.pads],
+        output_padding=[(count - 1) % stride for count, stride in zip(covered, window.strides, strict=True)],
+    )
+    graph = imported(net.model(y), tmp_path).graph
+    assert graph[graph.output].type.size == math.prod(size) * groups * weight.shape[1]
+    check_planned(case, graph)
 
 
 @pytest.mark.parametrize(("name", "goal", "pins"), PLANS, ids=lambda value: str(value))

@@ -116,7 +116,10 @@ def has_hardware(case: WindowCase) -> bool:
     return case.x.channels > 1 and case.held[1] > 0
 
 
-@pytest.mark.parametrize("case", drawn(seed=21, quick=3, slow=20, accepts=has_hardware))
+MATRIX = drawn(seed=21, quick=3, slow=20, accepts=has_hardware)
+
+
+@pytest.mark.parametrize("case", MATRIX)
 def test_matrix(case: WindowCase) -> None:
     """Any engine that can be at any folding, on the grid of windows, in each family."""
     index = case.x.size + case.lanes

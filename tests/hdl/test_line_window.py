@@ -9,15 +9,15 @@ import pytest
 
 from lutwright.errors import PlanError
 from lutwright.frontend.device import device
-from lutwright.frontend.ir import Array, Type
+from lutwright.frontend.ir import Type
 from lutwright.frontend.nodes.windows import Window
-from lutwright.hdl.line_window import LineWindow
+from lutwright.hdl.line_window import LineWindow, is_parallel
 from lutwright.hdl.timing import measure, simulate
-from lutwright.hdl.window import plane
 
 from .checks import check
 from .grid import WindowCase, drawn
 from .harness import run
+from .test_window import under
 
 DEVICE = device("ecp5-25k")
 FIXED = [
@@ -34,22 +34,12 @@ FIXED = [
     ((20, 4), 0, 7, (4,), (1,), (3,), ((9, 9),), 1, 7, True),
 ]
 
-MATRIX = drawn(seed=12, quick=16, slow=40)
+MATRIX = drawn(seed=12, quick=12, slow=30, accepts=lambda case: is_parallel(case.x, case.window))
 
 
 def unit(case: tuple) -> LineWindow:
     shape, lo, hi, kernel, strides, dilations, pads, lanes, fill, by_block = case
     return LineWindow(Type(shape, lo, hi), Window(kernel, strides, dilations, pads), lanes, fill, by_block)
-
-
-def under(dut: LineWindow, samples: Array) -> Array:
-    """What the unit must give, from the definition of Window."""
-    lanes, blocks = dut.i_beats.lanes, dut.blocks
-    x = samples.reshape(len(samples), dut.height, dut.width, -1)
-    x = np.pad(x, ((0, 0), (0, 0), (0, 0), (0, blocks * lanes - x.shape[-1])))
-    stacked = np.stack([part for _, part in plane(dut.window).positions(x, dut.fill)], axis=3)
-    split = stacked.reshape(*stacked.shape[:-1], blocks, lanes)  # [B, rows, columns, kernel, blocks, lanes]
-    return np.moveaxis(split, -2, 3).reshape(len(samples), *dut.o_beats.type.shape)
 
 
 @pytest.mark.parametrize("case", FIXED, ids=str)
@@ -58,8 +48,11 @@ def test_window(case: tuple) -> None:
 
 
 def drawn_unit(case: WindowCase, by_block: bool) -> LineWindow:
-    lanes = case.lanes if by_block else case.x.channels
-    return LineWindow(case.x, case.window, lanes, case.fill, by_block)
+    """By place with as many groups at once as the lanes have, one at least."""
+    inner = case.x.channels // case.groups
+    whole = [inner * count for count in range(1, case.groups + 1) if case.groups % count == 0]
+    lanes = case.lanes if by_block else max([inner, *(lanes for lanes in whole if lanes <= case.lanes)])
+    return LineWindow(case.x, case.window, lanes, case.fill, by_block, case.groups)
 
 
 @pytest.mark.parametrize("by_block", [False, True], ids=["by place", "by block"])

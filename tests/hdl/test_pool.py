@@ -41,7 +41,7 @@ FIXED = [
     ("sum", (7, 7, 3), 0, 3, (2, 3), (3, 4), (1, 1), ((1, 0), (2, 2)), 3),
 ]
 
-MATRIX = drawn(seed=13, quick=20, slow=40, accepts=lambda case: case.held[1] > 0, separate=True)
+MATRIX = drawn(seed=13, quick=14, slow=28, accepts=lambda case: case.held[1] > 0, separate=True)
 
 
 def node_of(case: tuple) -> tuple[Pool, Type]:
@@ -57,9 +57,7 @@ def test_pool(case: tuple) -> None:
 
 
 @pytest.mark.parametrize("kind", ["max", "sum"])
-@pytest.mark.parametrize(
-    "case", drawn(seed=13, quick=20, slow=40, accepts=lambda case: case.held[1] > 0, separate=True)
-)
+@pytest.mark.parametrize("case", MATRIX)
 def test_matrix(case: WindowCase, kind: str) -> None:
     node = Pool.of("y", Input("x", (), case.x), kind, case.window)
     assert is_separate(node, case.x)

@@ -56,8 +56,11 @@ def has_hardware(case: WindowCase) -> bool:
     return case.x.channels > 1 and case.held[1] > 0
 
 
+MATRIX = drawn(seed=14, quick=8, slow=20, accepts=has_hardware)
+
+
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("case", drawn(seed=14, quick=8, slow=40, accepts=has_hardware))
+@pytest.mark.parametrize("case", MATRIX)
 def test_matrix(case: WindowCase, kind: str) -> None:
     node = node_of(kind, case.window, case.x)
     check(lambda: WindowReduce(node, case.x, case.lanes), node.evaluate, seed=3, frames=2)

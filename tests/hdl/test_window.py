@@ -17,7 +17,7 @@ from lutwright.hdl.timetable import NO_NEED, Timetable
 from lutwright.hdl.timing import measure, simulate
 from lutwright.hdl.tokens import Tokens, schedule
 from lutwright.hdl.units import built
-from lutwright.hdl.window import SlidingWindow, plane
+from lutwright.hdl.window import SlidingWindow, WindowUnit, plane
 
 from .checks import check
 from .grid import WindowCase, drawn
@@ -56,17 +56,15 @@ def unit(case: tuple, by_block: bool) -> SlidingWindow:
     return SlidingWindow(Type(shape, lo, hi), Window(kernel, strides, dilations, pads), lanes, fill, by_block)
 
 
-def under(dut: SlidingWindow, samples: Array) -> Array:
-    """What the unit must give, from the definition of Window."""
+def under(dut: WindowUnit, samples: Array) -> Array:
+    """What the unit must give, from the definition of Window, group by group."""
     lanes, blocks = dut.i_beats.lanes, dut.blocks
     x = samples.reshape(len(samples), dut.height, dut.width, -1)
     x = np.pad(x, ((0, 0), (0, 0), (0, 0), (0, blocks * lanes - x.shape[-1])))
     parts = [part for _, part in plane(dut.window).positions(x, dut.fill)]
     stacked = np.stack(parts, axis=3)  # [B, rows, columns, kernel, blocks * lanes]
-    if not dut.by_block:
-        return stacked.reshape(*stacked.shape[:3], -1)
-    split = stacked.reshape(*stacked.shape[:-1], blocks, lanes)
-    return np.moveaxis(split, -2, 3).reshape(len(samples), dut.rows, dut.columns, blocks, -1)
+    split = stacked.reshape(*stacked.shape[:-1], dut.groups, -1)
+    return np.moveaxis(split, -2, 3).reshape(len(samples), *dut.o_beats.type.shape)
 
 
 @parametrized
@@ -74,12 +72,15 @@ def test_window(case: tuple, by_block: bool) -> None:
     check(lambda: unit(case, by_block), lambda samples: under(unit(case, by_block), samples), seed=1, frames=3)
 
 
+MATRIX = drawn(seed=11, quick=12, slow=30, accepts=lambda case: case.held[0] > 0)
+
+
 @pytest.mark.parametrize("by_block", [False, True], ids=["by place", "by block"])
-@pytest.mark.parametrize("case", drawn(seed=11, quick=16, slow=40, accepts=lambda case: case.held[0] > 0))
+@pytest.mark.parametrize("case", MATRIX)
 def test_matrix(case: WindowCase, by_block: bool) -> None:
     """Those of the lanes that a window by place can have; others carry padding, which one by block has too."""
-    lanes = case.lanes if by_block else math.gcd(case.lanes, case.x.channels)
-    fresh = partial(SlidingWindow, case.x, case.window, lanes, case.fill, by_block)
+    lanes = case.lanes if by_block else math.gcd(case.lanes, case.x.channels // case.groups)
+    fresh = partial(SlidingWindow, case.x, case.window, lanes, case.fill, by_block, case.groups)
     check(fresh, partial(under, fresh()), seed=3, frames=2)
 
 
