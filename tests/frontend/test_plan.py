@@ -171,7 +171,7 @@ def test_a_board_reserves_what_its_host_link_needs(digits: Graph) -> None:
     smallest = Network(digits, plan(digits, device("ice40-up5k"), Smallest())).cost
     tight = replace(device("ice40-up5k"), luts=round((smallest.luts + 300) / FILL))
     assert Network(digits, plan(digits, tight, Smallest())).cost.luts <= smallest.luts
-    with pytest.raises(PlanError, match=r"smallest plan needs \d+ LUT of -?\d+ to be had"):
+    with pytest.raises(PlanError, match=r"smallest plan needs \d+ LUT of -?\d+ and \d+ FF of -?\d+ to be had"):
         plan(digits, tight, Smallest(), board=True)
 
 
