@@ -26,8 +26,8 @@ BUFFERED = "pool"  # a Pool with a buffer of its input, which evens bursts out
 HOST_LINK = Cost(700, 500, 3, 0, 0)
 # What a plan without a goal takes at most: a share of every resource, and LUTs, because place and route takes a minute
 # or two for 10,000 and many for more. A larger room has to make LUTs times cycles less by WORTH. So has what takes more
-# than LEAN and leaves block RAMs for LUTs: thousands of LUTs that hold weights are hard to route.
-LEAN = Room(0.6, 5_000)
+# than LEAN and leaves MANY block RAMs for LUTs: thousands of LUTs that hold weights are hard to route.
+LEAN, MANY = Room(0.6, 5_000), 10
 COMFORT = (Room(0.6, 10_000), Room(0.7, 15_000), Room(0.8, 20_000))
 WORTH = 1.5
 FULL = 0.8  # of a room's LUTs, from where on a larger one may help
@@ -158,7 +158,7 @@ def _choice(
         found = _fastest(search, candidates, replace(comfort, share=min(share, comfort.share)))
         if found is not None and (
             best is None
-            or (best is lean and found.cost.brams >= best.cost.brams)
+            or (best is lean and found.cost.brams > best.cost.brams - MANY)
             or _work(found) * WORTH <= _work(best)
         ):
             best = found
