@@ -13,6 +13,7 @@ import math
 import sys
 import tempfile
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +85,8 @@ def main() -> None:
     parser.add_argument("--largest", type=int, default=SIZES[-1], help="parameters of the largest network")
     parser.add_argument("--plot", type=Path, help="file for the plot")
     options = parser.parse_args()
+    if options.plot and find_spec("matplotlib") is None:
+        parser.error("--plot needs matplotlib: pip install matplotlib")
     sizes, rows = list[int](), list[dict[str, float]]()
     print(f"| parameters | {' | '.join(f'{step}, s' for step in STEPS)} |\n|{' --- |' * (1 + len(STEPS))}")
     with tempfile.TemporaryDirectory() as folder:
