@@ -61,7 +61,7 @@ def _faster(search: Search, cycles: int, elsewhere: bool = False) -> str:
     """What it needs that no node takes more than so many cycles: of the whole network, but for queues."""
     solution = search.solve(cycles) if cycles else None
     if solution is None:
-        slow = [node.name for node in search.steps if search.least_cycles(node) > cycles]
+        slow = search.slower(cycles)
         return f"is more than {'any engine gives ' + ', '.join(slow) if slow else 'the nodes together can have'}"
     queues = dict.fromkeys(Assembly(solution.graph, solution.bare).queues, 0)
     cost = Network(solution.graph, replace(solution.bare, queues=queues)).cost

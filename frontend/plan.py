@@ -108,7 +108,7 @@ def plan(
 def _evened(
     search: Search, chosen: Solution, network: Network, goal: Goal | None, clock_mhz: float | None
 ) -> tuple[Plan, Network]:
-    """A choice with queues that keep its nodes from sooner for one another, where they do and the queues fit.
+    """A choice with queues that keep its nodes from waiting for one another, where they do and the queues fit.
 
     Without them where the goal is reached as it is, or there is none and they hardly wait.
     """
@@ -215,7 +215,7 @@ def _for_fps(search: Search, candidates: Sequence[int], wanted: float, clock_mhz
     best = _fastest(search, candidates, room)
     reach = f"{clock_mhz * 1e6 // best.cost.cycles:,.0f} frames/s" if best else "none"
     if solution is None:
-        slow = [node.name for node in search.steps if search.least_cycles(node) > cycles]
+        slow = search.slower(cycles)
         why = f"In {cycles} cycles no engine does {', '.join(slow)}. " if slow else ""
     else:
         others = search.elsewhere(cycles)

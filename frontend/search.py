@@ -167,7 +167,11 @@ class Search:
         names = [name for name in shares if shares[name] > 1] or [max(shares, key=lambda name: shares[name])]
         return " and ".join(f"{need[name]} {name} of {self.limits[name]:.0f}" for name in names)
 
-    def least_cycles(self, node: Node) -> int:
+    def slower(self, cycles: int) -> list[str]:
+        """The nodes of which no option is done in so many cycles."""
+        return [node.name for node in self.steps if self._least_cycles(node) > cycles]
+
+    def _least_cycles(self, node: Node) -> int:
         """A frame's cycles in the fastest option of a node."""
         if node.name in self.options:
             return int(self.costs[node.name].cycles.min())

@@ -29,9 +29,8 @@ from lutwright.hdl.timing import keeps_up, measure
 
 AMPLE = 4  # frames in a queue that never hinders
 SHALLOWEST = 2
-EXACT = (
-    64  # beats up to which a depth is the least; of deeper queues it is within CLOSE of that, in a third of the trials
-)
+# Beats up to which a depth is the least there is; a deeper one is within CLOSE of that, for every trial takes long.
+EXACT = 64
 CLOSE = 1 / 32
 
 
